@@ -1,0 +1,128 @@
+"""Running normalisation of observations and rewards around any algorithm."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.lax as lax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .. import validate
+from ..estimators.normalise import RunningMoments, running_moments
+from ..nn.policies import AbstractBehaviour, AbstractPolicy
+from ..types import Metrics, Scalar, Transition
+from .protocol import AbstractAlgorithm, AnyAlgorithm
+
+
+class NormalisedState(eqx.Module):
+    """The statistics are saved with the parameters, and no gradient reaches them."""
+
+    inner: Any
+    observation: RunningMoments
+    discounted: RunningMoments  # of the discounted sum of rewards up to each step
+    running_sum: Float[Array, " env"]
+
+
+class NormalisedBehaviour(AbstractBehaviour):
+    inner: AbstractBehaviour
+    moments: RunningMoments
+    clip: Scalar
+
+    def act(self, observation: Any, memory: Any, *, key: PRNGKeyArray) -> tuple[Array, Any, Any]:
+        seen = self.moments.normalise(observation, clip=self.clip)
+        return self.inner.act(seen, memory, key=key)
+
+    def initial_memory(self) -> Any:
+        return self.inner.initial_memory()
+
+
+class NormalisedPolicy(AbstractPolicy[Any]):
+    inner: AbstractPolicy
+    moments: RunningMoments
+    clip: Scalar
+
+    def __call__(self, observation: Any, memory: Any) -> tuple[Any, Any]:
+        return self.inner(self.moments.normalise(observation, clip=self.clip), memory)
+
+    def initial_memory(self) -> Any:
+        return self.inner.initial_memory()
+
+
+class Normalised(AbstractAlgorithm[Any, NormalisedState, Transition]):
+    r"""Gives `inner` the observations $(o - \bar o)/\sigma_o$ and rewards $r/\sigma_G$, clipped.
+
+    $\sigma_G$ is the deviation of $\sum_k \gamma^k r_{t-k}$, so that returns have a scale near one;
+    Engstrom et al. (2020), *Implementation Matters in Deep RL*, section 3. A batch is normalised by
+    the statistics its actions were taken with, and joins them afterwards. Rewards can be
+    normalised only where batches are rollouts, `(time, env)`.
+    """
+
+    inner: AnyAlgorithm
+    observation_shape: tuple[int, ...]
+    num_envs: int
+    observations: bool
+    rewards: bool
+    discount: Scalar
+    clip: Scalar = 10.0
+
+    def __check_init__(self):
+        validate.positive("clip", self.clip)
+        validate.unit_interval("discount", self.discount)
+
+    def init(self, models: Any) -> NormalisedState:
+        return NormalisedState(
+            self.inner.init(models),
+            running_moments(self.observation_shape),
+            running_moments(()),
+            jnp.zeros(self.num_envs),
+        )
+
+    def behaviour(self, state: NormalisedState) -> AbstractBehaviour:
+        inner = self.inner.behaviour(state.inner)
+        if not self.observations:
+            return inner
+        return NormalisedBehaviour(inner, state.observation, self.clip)
+
+    def policy(self, state: NormalisedState) -> AbstractPolicy:
+        inner = self.inner.policy(state.inner)
+        if not self.observations:
+            return inner
+        return NormalisedPolicy(inner, state.observation, self.clip)
+
+    def update(
+        self, state: NormalisedState, batch: Transition, *, key: PRNGKeyArray
+    ) -> tuple[NormalisedState, Metrics]:
+        """Let `inner` learn from the normalised batch, then learn its statistics."""
+        inner, metrics = self.inner.update(state.inner, self._normalised(state, batch), key=key)
+        observation, discounted, running_sum = (
+            state.observation,
+            state.discounted,
+            state.running_sum,
+        )
+        if self.observations:
+            observation = observation.update(batch.observation)
+        if self.rewards:
+            running_sum, sums = self._discounted_sums(running_sum, batch)
+            discounted = discounted.update(sums)
+        return NormalisedState(inner, observation, discounted, running_sum), metrics
+
+    def _normalised(self, state: NormalisedState, batch: Transition) -> Transition:
+        where = lambda b: (b.observation, b.next_observation, b.reward)
+        observation, next_observation, reward = where(batch)
+        if self.observations:
+            seen = lambda o: state.observation.normalise(o, clip=self.clip)
+            observation, next_observation = seen(observation), seen(next_observation)
+        if self.rewards:
+            deviation = jnp.sqrt(state.discounted.variance + 1e-8)
+            reward = jnp.clip(reward / deviation, -self.clip, self.clip)
+        return eqx.tree_at(where, batch, (observation, next_observation, reward))
+
+    def _discounted_sums(
+        self, before: Float[Array, " env"], batch: Transition
+    ) -> tuple[Float[Array, " env"], Float[Array, "time env"]]:
+        def step(total, row):
+            reward, boundary = row
+            total = self.discount * total + reward
+            return jnp.where(boundary, 0, total), total
+
+        return lax.scan(step, before, (batch.reward, batch.boundary))

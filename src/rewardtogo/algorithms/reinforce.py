@@ -1,0 +1,135 @@
+"""REINFORCE, the Monte Carlo policy gradient. Williams (1992)."""
+
+import enum
+from collections.abc import Callable
+
+import equinox as eqx
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from .. import validate
+from ..estimators import baselines
+from ..estimators.returns import reward_to_go
+from ..losses.policy_gradient import score_function
+from ..nn.policies import EntropicPolicy, Sampled
+from ..optim.learner import Learner, descend, learner
+from ..sources.episodes import EpisodeBatch
+from ..types import Metrics, Scalar
+from .protocol import AbstractAlgorithm
+
+
+class Baseline(enum.Enum):
+    """What is subtracted from each return; see `rewardtogo.estimators.baselines`."""
+
+    NONE = "none"
+    BATCH_MEAN = "batch-mean"
+    LEAVE_ONE_OUT = "leave-one-out"
+
+
+_BASELINES: dict[Baseline, Callable] = {
+    Baseline.NONE: baselines.zero,
+    Baseline.BATCH_MEAN: baselines.batch_mean,
+    Baseline.LEAVE_ONE_OUT: baselines.leave_one_out,
+}
+
+
+class REINFORCEState(eqx.Module):
+    learner: Learner[EntropicPolicy]
+
+
+class REINFORCE(AbstractAlgorithm[EntropicPolicy, REINFORCEState, EpisodeBatch]):
+    r"""One gradient step on each batch of whole episodes:
+
+    $$\nabla J \approx \frac1N \sum_{i=1}^N \sum_t \nabla \log \pi_\theta(a^i_t \mid s^i_t)
+    \,\bigl(G^i_t - b_t\bigr), \qquad G_t = \sum_{k \ge t} \gamma^{k-t} r_k$$
+
+    Williams (1992); Sutton and Barto (2018), section 13.3. Summed over the steps of an episode and
+    averaged over episodes: a mean over steps would be a ratio, biased when lengths differ. Without
+    `causality` every step is weighed by the return of its whole episode, $G_0$. With
+    `discount_scores` step $t$ also carries $\gamma^t$, which makes the estimate unbiased for the
+    gradient of the discounted return; without it, what it follows is the usual practice.
+    """
+
+    discount: Scalar = 0.99
+    """γ, weight of the next step's reward against this one's."""
+    learning_rate: Scalar = 3e-3
+    """Step size of Adam."""
+    causality: bool = True
+    """Weigh a step by the rewards that follow it only; otherwise by the whole episode's return."""
+    baseline: Baseline = Baseline.LEAVE_ONE_OUT
+    """Subtracted from each return; leave-one-out is unbiased, batch-mean shrinks by 1 − 1/N."""
+    discount_scores: bool = False
+    """Multiply step t's score by γ^t."""
+    entropy_coef: Scalar = 0.0
+    """Weight of the entropy bonus."""
+    max_grad_norm: Scalar = 0.5
+    """Global norm to which a gradient is scaled down."""
+
+    def __check_init__(self):
+        validate.unit_interval("discount", self.discount)
+        validate.positive("learning_rate", self.learning_rate)
+        validate.non_negative("entropy_coef", self.entropy_coef)
+        validate.positive("max_grad_norm", self.max_grad_norm)
+
+    def init(self, models: EntropicPolicy) -> REINFORCEState:
+        return REINFORCEState(learner(models, self.optimiser))
+
+    def behaviour(self, state: REINFORCEState) -> Sampled:
+        return Sampled(state.learner.model)
+
+    def policy(self, state: REINFORCEState) -> EntropicPolicy:
+        return state.learner.model
+
+    def update(
+        self, state: REINFORCEState, batch: EpisodeBatch, *, key: PRNGKeyArray
+    ) -> tuple[REINFORCEState, Metrics]:
+        """Take one step on episodes with axes `(time, episode)`."""
+        del key
+        weight = self.weights(batch)
+        fitted, metrics = descend(self.loss, state.learner, self.optimiser, batch, weight)
+        return REINFORCEState(fitted), metrics
+
+    def weights(self, batch: EpisodeBatch) -> Float[Array, "time episode"]:
+        """What multiplies each score: the return less its baseline, 0 after an episode's end."""
+        step = batch.transition
+        reward = jnp.where(batch.mask, step.reward, 0)
+        none = jnp.zeros_like(reward)
+        returns = reward_to_go(
+            reward, step.terminated, step.truncated, none, discount=self.discount
+        )
+        if not self.causality:
+            returns = jnp.broadcast_to(returns[:1], returns.shape)
+        returns = jnp.where(batch.mask, returns, 0)
+        weight = returns - _BASELINES[self.baseline](returns, batch.mask)
+        if self.discount_scores:
+            weight = weight * self.discount ** jnp.arange(len(weight))[:, None]
+        return jnp.where(batch.mask, weight, 0)
+
+    def loss(
+        self, policy: EntropicPolicy, batch: EpisodeBatch, weight: Float[Array, "time episode"]
+    ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+        """Its gradient is the estimate, negated; summed over time, averaged over episodes."""
+        step = batch.transition
+        distribution, _ = policy(step.observation, policy.initial_memory())
+        log_prob, entropy = distribution.log_prob(step.action), distribution.entropy()
+        policy_loss = _per_episode(score_function(log_prob, weight), batch.mask)
+        entropy_mean = jnp.sum(jnp.where(batch.mask, entropy, 0)) / jnp.sum(batch.mask)
+        loss = policy_loss - self.entropy_coef * _per_episode(entropy, batch.mask)
+        return loss, {
+            "train/loss": loss,
+            "train/policy_gradient_loss": policy_loss,
+            "train/entropy_loss": -entropy_mean,
+        }
+
+    @property
+    def optimiser(self) -> optax.GradientTransformation:
+        return optax.chain(
+            optax.clip_by_global_norm(self.max_grad_norm), optax.adam(self.learning_rate)
+        )
+
+
+def _per_episode(
+    x: Float[Array, "time episode"], mask: Bool[Array, "time episode"]
+) -> Float[Array, ""]:
+    return jnp.sum(jnp.where(mask, x, 0)) / mask.shape[1]

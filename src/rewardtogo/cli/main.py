@@ -1,0 +1,60 @@
+"""The command `rtg`: one sub-command a file, and one place where errors become words."""
+
+import importlib
+import sys
+
+from .. import validate
+from .._version import __version__
+
+
+COMMANDS = {
+    "train": "train a policy and show what it learned",
+    "eval": "evaluate a trained policy on fresh episodes",
+    "play": "render a trained policy to a picture that moves",
+    "plot": "compare the learning curves of several runs",
+    "list": "show algorithms and environments, and what goes with what",
+    "check": "say what is wrong with an environment of your own",
+}
+
+USAGE = "\n".join(
+    [
+        "usage: rtg COMMAND ...",
+        "",
+        *(f"  {name:<8}{what}" for name, what in COMMANDS.items()),
+        "",
+        "rtg COMMAND --help tells more; rtg --version names the version.",
+    ]
+)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run `rtg` with these arguments; return its exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0 if argv else 2
+    if argv[0] == "--version":
+        print(f"rewardtogo {__version__}")
+        return 0
+    try:
+        validate.one_of("command", argv[0], COMMANDS)
+        command = importlib.import_module(f".{argv[0]}_command", __package__)
+        return command.run(argv[1:])
+    except KeyboardInterrupt as interrupt:
+        print(f"Interrupted: {interrupt}" if str(interrupt) else "Interrupted.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 141
+    except Exception as error:
+        if not isinstance(error, _expected_errors()):
+            raise
+        print(f"rtg {argv[0]}: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ValueError) else 1
+
+
+def _expected_errors() -> tuple[type[Exception], ...]:
+    """Errors that say all there is to say; anything else is a fault of ours, with its traceback."""
+    from ..envs.host import EnvironmentFault
+    from ..train import TrainingFault
+
+    return ValueError, OSError, ImportError, EnvironmentFault, TrainingFault

@@ -1,0 +1,46 @@
+"""`rtg plot RUN…`: several learning curves in one picture, each with its interval."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import tyro
+
+from .flags import parse
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plot:
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """The run folders."""
+    output: Path = Path("curves.png")
+    """The picture to write; its suffix says the format (.png, .svg, .pdf)."""
+    tag: str | None = None
+    """What to draw, as named in `metrics.jsonl`; default evaluations or training returns."""
+    labels: tuple[str, ...] = ()
+    """Names in the legend, one a run; default what tells the runs apart."""
+    reference: float | None = None
+    """A level to draw across, the return that counts as solved, say."""
+
+
+def run(argv: Sequence[str]) -> int:
+    """Draw."""
+    options = parse(
+        Plot,
+        argv,
+        prog="rtg plot",
+        description="Compare learning curves, with intervals over seeds.",
+    )
+    if not options.runs:
+        raise ValueError("name at least one run folder.")
+    from ..plot import learning_curves
+
+    path = learning_curves(
+        options.runs,
+        options.output,
+        tag=options.tag,
+        labels=options.labels or None,
+        reference=options.reference,
+    )
+    print(path)
+    return 0

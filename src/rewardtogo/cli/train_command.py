@@ -1,0 +1,119 @@
+"""`rtg train ALGORITHM ENVIRONMENT`: train, show, keep."""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from .. import validate
+from ..keeping import read_settings
+from ..recipes import RECIPES, default_recipe
+from ..settings import Device, RunSettings, Settings
+from .flags import parse
+
+
+USAGE = f"""usage: rtg train ALGORITHM ENVIRONMENT [flags]
+
+Algorithms: {", ".join(RECIPES)}. `rtg train ppo --help` lists the flags of one, and
+`rtg train ppo CartPole-v1 --help` with the defaults tuned for that environment."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Session:
+    """What concerns this command alone, and not the run."""
+
+    run_dir: Path | None = None
+    """The run folder itself; default is a new one under `runs/`."""
+    resume: bool = False
+    """Go on from the last checkpoint in `run_dir`; a larger `total_steps` goes beyond its end."""
+    from_run: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+    """Start from the parameters of the run in this folder."""
+    tensorboard: bool = False
+    """Write TensorBoard files too."""
+    device: Device = "auto"
+    """Where to compute; auto is a GPU where JAX sees one."""
+    quiet: bool = False
+    """Print the summary only."""
+
+
+def run(argv: Sequence[str]) -> int:
+    """Parse, check, train, print the summary."""
+    algorithm, environment, flags = _names(argv)
+    if algorithm is None:
+        print(USAGE)
+        return 0 if flags else 2
+    default = default_recipe(algorithm, environment or "")
+    command = _command(type(default))
+    saved = _saved_settings(flags, algorithm, environment)
+    parsed = parse(
+        command,
+        flags,
+        prog=f"rtg train {algorithm} {environment or 'ENVIRONMENT'}",
+        description=type(default).__doc__ or "",
+        default=command(saved.recipe, saved.run, Session()) if saved else command(default),
+    )
+    if environment is None:
+        raise ValueError("which environment? `rtg list` shows what there is.")
+    return _train(Settings(algorithm, environment, parsed.recipe, parsed.run), parsed.session)
+
+
+def _names(argv: Sequence[str]) -> tuple[str | None, str | None, list[str]]:
+    """The algorithm and the environment, which come first, and the flags after them."""
+    names = []
+    for word in argv[:2]:
+        if word.startswith("-"):
+            break
+        names.append(word)
+    if names:
+        validate.one_of("algorithm", names[0], RECIPES)
+    algorithm, environment = (*names, None, None)[:2]
+    return algorithm, environment, list(argv[len(names) :])
+
+
+def _command(recipe: type) -> Any:
+    """Three groups of flags in one: the recipe's, the run's, this command's."""
+    return dataclasses.make_dataclass(
+        "Train",
+        [
+            ("recipe", recipe, dataclasses.field()),
+            ("run", RunSettings, dataclasses.field(default=RunSettings())),
+            ("session", Session, dataclasses.field(default=Session())),
+        ],
+        frozen=True,
+    )
+
+
+def _saved_settings(
+    flags: Sequence[str], algorithm: str, environment: str | None
+) -> Settings | None:
+    """On `--resume` the run's own settings are the defaults, so flags need not be repeated."""
+    if "--resume" not in flags or "--run-dir" not in flags[:-1]:
+        return None
+    folder = Path(flags[flags.index("--run-dir") + 1])
+    if not (folder / "settings.json").exists():
+        return None
+    saved = read_settings(folder)
+    same = (saved.algorithm, saved.environment) == (algorithm, environment)
+    return saved if same else None
+
+
+def _train(settings: Settings, session: Session) -> int:
+    from ..fit import fit, with_seeds
+    from .machine import prepare
+
+    sys.path.insert(0, "")  # an environment of the user's own may lie in the current folder
+    settings = with_seeds(settings)
+    prepare(session.device, settings.run.seeds or 1)
+    result = fit(
+        settings,
+        run_dir=session.run_dir,
+        resume=session.resume,
+        from_run=session.from_run,
+        tensorboard=session.tensorboard,
+        quiet=session.quiet,
+    )
+    print(result)
+    return 0

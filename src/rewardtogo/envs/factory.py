@@ -1,0 +1,115 @@
+"""How a Gymnasium environment is found and made, and which ones are refused."""
+
+import contextlib
+import difflib
+import importlib
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium as gym
+
+
+@dataclass(frozen=True)
+class HostFactory:
+    """Makes a registered Gymnasium environment; can be sent to other processes.
+
+    `name` is a Gymnasium id, or "package.module:Name-v0", where importing the module registers it.
+    """
+
+    name: str
+    env_args: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self) -> gym.Env:
+        with _quiet():
+            return gym.make(self.name, disable_env_checker=True, **self.env_args)
+
+
+def make_host(name: str, env_args: Mapping[str, Any] = {}) -> HostFactory:
+    """Return a factory of the Gymnasium environment `name`, after making one to see that it works.
+
+    **Arguments:** `name`: a Gymnasium id such as "LunarLander-v3", or "package.module:Name-v0" for
+    one that importing the module registers. `env_args`: arguments of the environment's class.
+    **Raises:** `ValueError` if the name is unknown, a package is missing, an argument is refused,
+    or a space is neither a box nor discrete.
+    """
+    require_known(name)
+    factory = HostFactory(name, dict(env_args))
+    try:
+        env = factory()
+    except (gym.error.DependencyNotInstalled, ImportError) as error:
+        raise ValueError(
+            f"{name!r} needs a package that is not installed ({error}). Gymnasium's own "
+            'environments get theirs from: pip install "rewardtogo[gym]"'
+        ) from error
+    except (gym.error.Error, TypeError, ValueError) as error:
+        given = f" with env_args {dict(env_args)}" if env_args else ""
+        raise ValueError(f"{name!r} could not be made{given}: {error}") from error
+    with contextlib.closing(env):
+        require_spaces(env)
+    return factory
+
+
+def require_known(name: str) -> None:
+    """Raise `ValueError`, with the nearest spelling, unless Gymnasium has `name` registered.
+
+    The module in "package.module:Name-v0" is imported.
+    """
+    module, colon, registered = name.rpartition(":")
+    if colon:
+        _import(name, module)
+    if registered in gym.registry:
+        return
+    by_lower = {known.lower(): known for known in gym.registry}
+    near = difflib.get_close_matches(registered.lower(), by_lower, n=1)
+    hint = f" Did you mean {by_lower[near[0]]!r}?" if near else ""
+    raise ValueError(
+        f"Gymnasium has no environment {registered!r}.{hint} One of your own is named "
+        '"package.module:Name-v0", where importing the module registers it.'
+    )
+
+
+def unsupported_space(role: str, space: gym.Space) -> str | None:
+    """Say why the `role` space cannot be used, or return None if it can."""
+    if isinstance(space, gym.spaces.Box | gym.spaces.Discrete):
+        return None
+    return f"the {role} space must be a Box or Discrete, not {space}."
+
+
+def require_spaces(env: gym.Env) -> tuple[gym.Space, gym.Space]:
+    """Return the observation and the action space; `ValueError` if one cannot be used."""
+    spaces = env.observation_space, env.action_space
+    for role, space in zip(("observation", "action"), spaces, strict=True):
+        problem = unsupported_space(role, space)
+        if problem is not None:
+            raise ValueError(f"{env}: {problem}")
+    return spaces
+
+
+def time_limit(env: gym.Env) -> int | None:
+    """Return the length at which episodes are cut, where the environment's spec states one."""
+    return None if env.spec is None else env.spec.max_episode_steps
+
+
+def _import(name: str, module: str) -> None:
+    try:
+        with _quiet():
+            importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        # A module that is there but lacks something of its own says so better itself.
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise
+        raise ValueError(
+            f"{name!r}: there is no module {error.name!r} on the import path."
+        ) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what making an environment warns of: old versions, old C extensions, old APIs."""
+    with warnings.catch_warnings():
+        # Box2D's extension crashes the interpreter where these are turned into errors.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("ignore", message=r"\x1b\[33mWARN", category=UserWarning)
+        yield

@@ -1,0 +1,113 @@
+"""Names of the environments written in JAX, and how a user's own is found."""
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from rewardtogo.envs.classic.acrobot import Acrobot
+from rewardtogo.envs.classic.cartpole import CartPole
+from rewardtogo.envs.classic.mountain_car import MountainCar
+from rewardtogo.envs.classic.mountain_car_continuous import MountainCarContinuous
+from rewardtogo.envs.classic.pendulum import Pendulum
+from rewardtogo.envs.protocol import AbstractEnvironment
+from rewardtogo.envs.wrappers import TimeLimit
+
+
+# Gymnasium's names, with its limits on the length of an episode.
+_ENVIRONMENTS: dict[str, tuple[type[AbstractEnvironment], int]] = {
+    "Acrobot-v1": (Acrobot, 500),
+    "CartPole-v1": (CartPole, 500),
+    "MountainCar-v0": (MountainCar, 200),
+    "MountainCarContinuous-v0": (MountainCarContinuous, 999),
+    "Pendulum-v1": (Pendulum, 200),
+}
+
+
+def jax_environments() -> tuple[str, ...]:
+    """Return the names that `make` knows, sorted."""
+    return tuple(sorted(_ENVIRONMENTS))
+
+
+def is_jax_environment(name: str) -> bool:
+    """Whether `name` is one of `jax_environments()` or has the form "package.module:ClassName".
+
+    Gymnasium's "module:Name-v0" is not of that form: it has a hyphen. Nothing is imported.
+    """
+    return name in _ENVIRONMENTS or _is_path(name)
+
+
+def make(name: str, env_args: Mapping[str, Any] = {}) -> AbstractEnvironment:
+    """Make an environment written in JAX.
+
+    **Arguments:** `name`: one of `jax_environments()`, which comes with Gymnasium's limit on time,
+    or "package.module:ClassName" for one of your own, which comes as its class makes it.
+    `env_args`: arguments of the environment's class.
+    **Raises:** `ValueError` if the name is unknown, an argument is missing, unknown or refused,
+    the module or class is not there, or what it makes is not an `AbstractEnvironment`.
+    """
+    if ":" in name:
+        environment = _construct(name, _imported(name), env_args)
+        _require_environment(name, type(environment))
+        return environment
+    if name not in _ENVIRONMENTS:
+        raise ValueError(
+            f"no JAX environment is named {name!r}.{_suggestion(name, _ENVIRONMENTS)} Names: "
+            f'{", ".join(jax_environments())}, or "package.module:ClassName" for your own.'
+        )
+    constructor, max_steps = _ENVIRONMENTS[name]
+    return TimeLimit(_construct(name, constructor, env_args), max_steps)
+
+
+def _construct(name: str, constructor: Callable[..., Any], env_args: Mapping[str, Any]) -> Any:
+    signature = inspect.signature(constructor)
+    try:
+        signature.bind(**env_args)
+    except TypeError as error:
+        allowed = ", ".join(signature.parameters) or "none"
+        raise ValueError(f"env_args of {name!r}: {error}; its arguments: {allowed}.") from None
+    return constructor(**env_args)
+
+
+def _is_path(name: str) -> bool:
+    module_name, _, class_name = name.partition(":")
+    return all(part.isidentifier() for part in [*module_name.split("."), class_name])
+
+
+def _imported(name: str) -> Callable[..., Any]:
+    module_name, _, class_name = name.partition(":")
+    if not _is_path(name):
+        raise ValueError(f'{name!r} is not of the form "package.module:ClassName".')
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        # A module that is there but lacks something of its own says so better itself.
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise
+        raise ValueError(
+            f"{name!r}: there is no module {error.name!r} on the import path."
+        ) from error
+    found = vars(module).get(class_name)
+    if not callable(found):
+        raise ValueError(
+            f"{name!r}: the module has no class {class_name!r}."
+            f"{_suggestion(class_name, vars(module))}"
+        )
+    if isinstance(found, type):
+        _require_environment(name, found)
+    return found
+
+
+def _require_environment(name: str, made: type) -> None:
+    if not issubclass(made, AbstractEnvironment):
+        raise ValueError(
+            f"{name!r} makes a {made.__name__}, "
+            "which is not a rewardtogo.envs.protocol.AbstractEnvironment."
+        )
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    names = {candidate.lower(): candidate for candidate in known}
+    close = difflib.get_close_matches(name.lower(), names, n=1)
+    return f" Did you mean {names[close[0]]!r}?" if close else ""

@@ -1,0 +1,49 @@
+r"""Baselines that a batch of episodes gives itself.
+
+Arrays are `[*time, episode]`: `[time, episode]` for a return to go at each step, `[episode]` for
+the full return. `mask` is true where the step was taken. A finished episode counts as a return
+of zero, for that is what it still earns; then every step's average is over all N episodes,
+$G - b_{\text{mean}} = (1 - 1/N)(G - b_{\text{others}})$, and `leave_one_out` is unbiased whatever
+the lengths. Averaging over the live episodes only would break both.
+
+All have the same signature, so that an algorithm may take any: `(returns, mask) -> baseline`.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+
+def zero(
+    returns: Float[Array, "*time episode"], mask: Bool[Array, "*time episode"]
+) -> Float[Array, "*time episode"]:
+    """No baseline."""
+    del mask
+    return jnp.zeros_like(returns)
+
+
+def batch_mean(
+    returns: Float[Array, "*time episode"], mask: Bool[Array, "*time episode"]
+) -> Float[Array, "*time episode"]:
+    r"""$b_t = \frac1N \sum_i G^i_t$, each episode's own return included.
+
+    It depends on the action it judges: the expected gradient is $(1 - 1/N)\nabla J$, not
+    $\nabla J$; Greensmith, Bartlett and Baxter (2004) on estimating a baseline from the same data.
+    """
+    mean = jnp.mean(jnp.where(mask, returns, 0), axis=-1, keepdims=True)
+    return jnp.broadcast_to(mean, returns.shape)
+
+
+def leave_one_out(
+    returns: Float[Array, "*time episode"], mask: Bool[Array, "*time episode"]
+) -> Float[Array, "*time episode"]:
+    r"""$b^i_t = \frac1{N-1} \sum_{j \ne i} G^j_t$: the mean of the other episodes; unbiased.
+
+    Kool, van Hoof and Welling (2019), *Buy 4 REINFORCE samples, get a baseline for free!*
+
+    **Raises:** `ValueError` for fewer than two episodes.
+    """
+    episodes = returns.shape[-1]
+    if episodes < 2:
+        raise ValueError(f"`leave_one_out` needs at least 2 episodes in a batch; got {episodes}.")
+    returns = jnp.where(mask, returns, 0)
+    return (jnp.sum(returns, axis=-1, keepdims=True) - returns) / (episodes - 1)

@@ -1,0 +1,102 @@
+"""From spaces and layer widths to policies and value functions."""
+
+import dataclasses
+import math
+from typing import Any, Literal
+
+import equinox as eqx
+import gymnasium as gym
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import PRNGKeyArray
+
+from .. import validate
+from .encoders import encoder
+from .mlp import ACTIVATIONS, MLP, Initialiser, fan_in_uniform, mlp, orthogonal
+from .policies import CategoricalPolicy, EntropicPolicy, GaussianPolicy, TanhGaussianPolicy
+from .values import ActionValues, StateValue, TwinActionValue
+
+
+Activation = Literal["tanh", "relu", "elu", "gelu", "silu"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """Fully connected networks between two spaces.
+
+    **Raises:** `ValueError` for an empty layer or a space that is neither a box nor discrete.
+    """
+
+    observation_space: gym.Space
+    action_space: gym.Space
+    hidden: tuple[int, ...]
+    activation: Activation
+    dtype: Any = jnp.float32
+
+    def __post_init__(self):
+        for width in self.hidden:
+            validate.count("hidden", width)
+        validate.one_of("activation", self.activation, ACTIVATIONS)
+        encoder(self.observation_space)
+
+    @property
+    def action_size(self) -> int:
+        """The number of discrete actions, or of dimensions of a continuous one."""
+        if isinstance(self.action_space, gym.spaces.Discrete):
+            return int(self.action_space.n)
+        return math.prod(self.action_space.shape or ())
+
+    def actor(self, key: PRNGKeyArray, *, log_std: float) -> EntropicPolicy:
+        """A stochastic policy for PPO and its kin: nearly uniform at first.
+
+        Orthogonal weights, gain √2 and 0.01 at the output; Andrychowicz et al. (2021), section 3.2.
+        """
+        encode = encoder(self.observation_space, dtype=self.dtype)
+        net = self._mlp(encode.size, self.action_size, orthogonal(2**0.5), orthogonal(0.01), key)
+        if isinstance(self.action_space, gym.spaces.Discrete):
+            return CategoricalPolicy(encode, net)
+        return GaussianPolicy(encode, net, jnp.full(self.action_size, log_std, self.dtype))
+
+    def state_value(self, key: PRNGKeyArray) -> StateValue:
+        """V(s), orthogonal weights, gain √2 and 1 at the output."""
+        encode = encoder(self.observation_space, dtype=self.dtype)
+        return StateValue(
+            encode, self._mlp(encode.size, 1, orthogonal(2**0.5), orthogonal(1.0), key)
+        )
+
+    def action_values(self, key: PRNGKeyArray) -> ActionValues:
+        """Q(s, ·) of discrete actions."""
+        encode = encoder(self.observation_space, dtype=self.dtype)
+        sizes = (encode.size, self.action_size)
+        return ActionValues(encode, self._mlp(*sizes, fan_in_uniform, fan_in_uniform, key))
+
+    def squashed_actor(self, key: PRNGKeyArray) -> TanhGaussianPolicy:
+        """A policy on (−1, 1) whose mean and log σ both depend on the state."""
+        encode = encoder(self.observation_space, dtype=self.dtype)
+        sizes = (encode.size, 2 * self.action_size)
+        net = self._mlp(*sizes, fan_in_uniform, fan_in_uniform, key)
+        return TanhGaussianPolicy(encode, net)
+
+    def twin_values(self, key: PRNGKeyArray) -> TwinActionValue:
+        """Two independent Q(s, a) of continuous actions."""
+        encode = encoder(self.observation_space, dtype=self.dtype)
+        sizes = (encode.size + self.action_size, 1)
+        one = lambda key: self._mlp(*sizes, fan_in_uniform, fan_in_uniform, key)
+        return TwinActionValue(encode, eqx.filter_vmap(one)(jr.split(key)))
+
+    def _mlp(
+        self,
+        inputs: int,
+        outputs: int,
+        hidden_init: Initialiser,
+        output_init: Initialiser,
+        key: PRNGKeyArray,
+    ) -> MLP:
+        return mlp(
+            (inputs, *self.hidden, outputs),
+            activation=ACTIVATIONS[self.activation],
+            hidden_init=hidden_init,
+            output_init=output_init,
+            key=key,
+            dtype=self.dtype,
+        )

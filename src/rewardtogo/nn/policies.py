@@ -1,0 +1,145 @@
+"""Policies: an observation and a memory in, an action distribution and the next memory out."""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .distributions import (
+    AbstractDistribution,
+    AbstractEntropicDistribution,
+    Categorical,
+    DiagonalGaussian,
+    TanhGaussian,
+)
+from .encoders import Encoder
+from .mlp import MLP
+
+
+class AbstractPolicy[D: AbstractDistribution](eqx.Module):
+    """π(a | s), over any leading axes of the observation.
+
+    Most policies remember nothing: their memory is `()`. A source carries the memory from step to
+    step and puts `initial_memory` back at every episode border.
+    """
+
+    @abc.abstractmethod
+    def __call__(self, observation: Any, memory: Any) -> tuple[D, Any]:
+        """The distribution of the action."""
+
+    @abc.abstractmethod
+    def initial_memory(self) -> Any:
+        """What is remembered at the first step of an episode."""
+
+
+class AbstractBehaviour(eqx.Module):
+    """How experience is gathered: which action is taken, and what is written down beside it."""
+
+    @abc.abstractmethod
+    def act(self, observation: Any, memory: Any, *, key: PRNGKeyArray) -> tuple[Array, Any, Any]:
+        """Return the action, the record for `Transition.record`, and the next memory."""
+
+    @abc.abstractmethod
+    def initial_memory(self) -> Any:
+        """What is remembered at the first step of an episode."""
+
+
+class Sampled(AbstractBehaviour):
+    """Draws from the policy and writes nothing down."""
+
+    policy: AbstractPolicy
+
+    def act(self, observation: Any, memory: Any, *, key: PRNGKeyArray) -> tuple[Array, Any, Any]:
+        distribution, memory = self.policy(observation, memory)
+        return distribution.sample(key), (), memory
+
+    def initial_memory(self) -> Any:
+        return self.policy.initial_memory()
+
+
+class SampledWithLogProb(AbstractBehaviour):
+    """Draws from the policy and writes down log π(a | s), in nats."""
+
+    policy: AbstractPolicy
+
+    def act(self, observation: Any, memory: Any, *, key: PRNGKeyArray) -> tuple[Array, Any, Any]:
+        distribution, memory = self.policy(observation, memory)
+        action, log_prob = distribution.sample_and_log_prob(key)
+        return action, log_prob, memory
+
+    def initial_memory(self) -> Any:
+        return self.policy.initial_memory()
+
+
+EntropicPolicy = AbstractPolicy[AbstractEntropicDistribution]
+"""A policy whose entropy has a closed form."""
+
+
+class CategoricalPolicy(AbstractPolicy[Categorical]):
+    """π(a | s) ∝ exp(f_θ(s)_a)."""
+
+    encoder: Encoder
+    logits: MLP
+
+    def __call__(self, observation: Any, memory: Any) -> tuple[Categorical, Any]:
+        return Categorical(self.logits(self.encoder(observation))), memory
+
+    def initial_memory(self) -> Any:
+        return ()
+
+
+class GaussianPolicy(AbstractPolicy[DiagonalGaussian]):
+    """a ∼ N(f_θ(s), diag σ²) with a learned σ that does not depend on the state."""
+
+    encoder: Encoder
+    mean: MLP
+    log_std: Float[Array, " action"]
+
+    def __call__(self, observation: Any, memory: Any) -> tuple[DiagonalGaussian, Any]:
+        return DiagonalGaussian(self.mean(self.encoder(observation)), self.log_std), memory
+
+    def initial_memory(self) -> Any:
+        return ()
+
+
+class TanhGaussianPolicy(AbstractPolicy[TanhGaussian]):
+    """a = tanh(u), u ∼ N(μ_θ(s), diag σ_θ(s)²), with log σ kept within `log_std_range`.
+
+    Haarnoja et al. (2018), *Soft Actor-Critic Algorithms and Applications*, appendix C.
+    """
+
+    encoder: Encoder
+    mean_and_log_std: MLP
+    log_std_range: tuple[float, float] = eqx.field(static=True, default=(-20.0, 2.0))
+
+    def __call__(self, observation: Any, memory: Any) -> tuple[TanhGaussian, Any]:
+        mean, log_std = jnp.split(self.mean_and_log_std(self.encoder(observation)), 2, axis=-1)
+        return TanhGaussian(mean, jnp.clip(log_std, *self.log_std_range)), memory
+
+    def initial_memory(self) -> Any:
+        return ()
+
+
+class Explorer(AbstractBehaviour):
+    """Actions drawn uniformly from a discrete space or from [−1, 1]ⁿ, whatever is observed.
+
+    `observation_rank` is the number of an observation's own axes; those before it are batch axes.
+    """
+
+    num_actions: int | None = eqx.field(static=True)  # None for continuous actions
+    dimensions: int = eqx.field(static=True)
+    observation_rank: int = eqx.field(static=True)
+    dtype: Any = eqx.field(static=True, default=jnp.float32)
+
+    def act(self, observation: Any, memory: Any, *, key: PRNGKeyArray) -> tuple[Array, Any, Any]:
+        batch = observation.shape[: observation.ndim - self.observation_rank]
+        if self.num_actions is not None:
+            return jr.randint(key, batch, 0, self.num_actions, jnp.int32), (), memory
+        shape = (*batch, self.dimensions)
+        return jr.uniform(key, shape, self.dtype, -1.0, 1.0), (), memory
+
+    def initial_memory(self) -> Any:
+        return ()

@@ -1,0 +1,44 @@
+"""Value functions: of a state, of every action, of a state and an action."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .encoders import Encoder
+from .mlp import MLP
+
+
+class StateValue(eqx.Module):
+    """V_φ(s)."""
+
+    encoder: Encoder
+    value: MLP
+
+    def __call__(self, observation: Any) -> Float[Array, "*batch"]:
+        return self.value(self.encoder(observation))[..., 0]
+
+
+class ActionValues(eqx.Module):
+    """Q_φ(s, ·): one value an action."""
+
+    encoder: Encoder
+    values: MLP
+
+    def __call__(self, observation: Any) -> Float[Array, "*batch actions"]:
+        return self.values(self.encoder(observation))
+
+
+class TwinActionValue(eqx.Module):
+    """Two independent Q_φ(s, a) of a continuous action, stacked on a leading axis of `value`."""
+
+    encoder: Encoder
+    value: MLP
+
+    def __call__(
+        self, observation: Any, action: Float[Array, "*batch action"]
+    ) -> Float[Array, "2 *batch"]:
+        x = jnp.concatenate([self.encoder(observation), action], axis=-1)
+        return jax.vmap(lambda value: value(x)[..., 0])(self.value)

@@ -1,0 +1,51 @@
+"""A model together with the state of the optimiser that trains it."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import equinox as eqx
+import optax
+
+
+M = TypeVar("M")
+
+
+class Learner[M](eqx.Module):
+    """The leaves of a model that learn, those that do not, and the optimiser's state.
+
+    Which leaves learn is decided once, by the `trainable` mask of `learner`.
+    """
+
+    params: M
+    frozen: M
+    opt_state: optax.OptState
+
+    @property
+    def model(self) -> M:
+        """The whole model."""
+        return eqx.combine(self.params, self.frozen)
+
+
+def learner[M](
+    model: M, optimiser: optax.GradientTransformation, trainable: Any = eqx.is_inexact_array
+) -> Learner[M]:
+    """Start training `model`; `trainable` is a predicate or a pytree of booleans."""
+    params, frozen = eqx.partition(model, trainable)
+    return Learner(params, frozen, optimiser.init(params))
+
+
+def descend[M](
+    loss: Callable[..., tuple[Any, Any]],
+    learner: Learner[M],
+    optimiser: optax.GradientTransformation,
+    *args: Any,
+) -> tuple[Learner[M], Any]:
+    """Take one optimiser step on `loss(model, *args) → (scalar, aux)`; return learner and aux."""
+
+    def of_params(params: M) -> tuple[Any, Any]:
+        return loss(eqx.combine(params, learner.frozen), *args)
+
+    grads, aux = eqx.filter_grad(of_params, has_aux=True)(learner.params)
+    updates, opt_state = optimiser.update(grads, learner.opt_state, cast(Any, learner.params))
+    params = eqx.apply_updates(learner.params, updates)
+    return Learner(params, learner.frozen, opt_state), aux

@@ -1,0 +1,23 @@
+"""Slow copies of models."""
+
+from typing import TypeVar
+
+import equinox as eqx
+import jax
+
+from ..types import Scalar
+
+
+M = TypeVar("M")
+
+
+def polyak[M](target: M, online: M, rate: Scalar) -> M:
+    """Move each float leaf of `target` part of the way: θ' ← θ' + ρ(θ − θ'), ρ being `rate`.
+
+    Lillicrap et al. (2016), algorithm 1. `rate` 1 copies, as a hard update does.
+    """
+
+    def move(slow, fast):
+        return slow + rate * (fast - slow) if eqx.is_inexact_array(slow) else fast
+
+    return jax.tree.map(move, target, online)

@@ -1,0 +1,91 @@
+"""Pictures of a trained policy at work."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+
+from .envs.factory import make_host
+from .progress import Progress
+from .saved import Predictor, SavedRun
+from .settings import env_args
+
+
+def play(
+    run: Path,
+    video: Path,
+    *,
+    num_episodes: int = 1,
+    seed: int = 0,
+    training_seed: int | None = None,
+    best: bool = False,
+    max_steps: int = 1000,
+) -> list[float]:
+    """Let a run's policy act in Gymnasium's version of its environment and write what is seen.
+
+    Environments written in JAX have no pictures of their own: those that have a Gymnasium twin of
+    the same name are played there. **Returns:** the return of each episode.
+    **Raises:** `ValueError` if the environment cannot be rendered, or a package is missing.
+    """
+    _without_display()
+    saved = SavedRun(run, best=best)
+    predictor = Predictor(saved.policy(training_seed), saved.world)
+    arguments = env_args(saved.settings.run.env_arg) | {"render_mode": "rgb_array"}
+    frames, returns = [], []
+    with (
+        contextlib.closing(make_host(saved.settings.environment, arguments)()) as env,
+        Progress(num_episodes, unit="episode") as progress,
+    ):
+        for episode in range(num_episodes):
+            pictures, rewards = zip(
+                *_episode(env, predictor, seed + episode, max_steps), strict=True
+            )
+            frames += pictures
+            returns.append(float(sum(rewards)))
+            progress.update(episode + 1, f"return {returns[-1]:.1f}")
+        frames_per_second = env.metadata.get("render_fps", 30)
+    _write(video, frames, frames_per_second)
+    return returns
+
+
+def _episode(
+    env: gym.Env, predictor: Predictor, seed: int, max_steps: int
+) -> Iterator[tuple[np.ndarray, float]]:
+    """The picture of every state of an episode, and the reward that led there."""
+    observation, _ = env.reset(seed=seed)
+    yield _picture(env), 0.0
+    memory, ended, steps = None, False, 0
+    while not ended and steps < max_steps:
+        action, memory = predictor.predict(observation, memory)
+        if isinstance(env.action_space, gym.spaces.Discrete):
+            action = int(action + env.action_space.start)
+        observation, reward, terminated, truncated, _ = env.step(action)
+        ended, steps = terminated or truncated, steps + 1
+        yield _picture(env), float(reward)
+
+
+def _picture(env: gym.Env) -> np.ndarray:
+    picture = env.render()
+    if not isinstance(picture, np.ndarray):
+        raise ValueError(f"{env} renders {type(picture).__name__}, not an RGB array.")
+    return picture
+
+
+def _without_display() -> None:
+    """Where there is no screen, tell the drawing libraries so; what the user has set wins."""
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    if sys.platform.startswith("linux") and "DISPLAY" not in os.environ:
+        os.environ.setdefault("MUJOCO_GL", "egl")
+
+
+def _write(path: Path, frames: list[np.ndarray], frames_per_second: float) -> None:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError('pictures need Pillow: pip install "rewardtogo[gym]"') from error
+    first, *others = [Image.fromarray(frame) for frame in frames]
+    first.save(path, save_all=True, append_images=others, duration=1000 / frames_per_second, loop=0)

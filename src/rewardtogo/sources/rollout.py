@@ -1,0 +1,144 @@
+"""Fresh experience from a fixed number of steps of environments written in JAX."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Bool, Int, PRNGKeyArray, PyTree
+
+from .. import validate
+from .._scan import filter_scan
+from ..envs.protocol import AbstractEnvironment
+from ..nn.policies import AbstractBehaviour
+from ..types import Transition
+from .fault import Fault, no_fault
+from .protocol import AbstractSource
+from .tally import Tally, empty_tally
+
+
+class RolloutState(eqx.Module):
+    """`num_envs` environments in the middle of their episodes."""
+
+    env_key: PRNGKeyArray  # [env]; never used itself: episode e resets with fold_in(env_key, e)
+    episode: Int[Array, " env"]
+    env_state: PyTree
+    observation: PyTree
+    memory: PyTree
+    steps: Int[Array, ""]
+    tally: Tally
+    fault: Fault
+
+
+class Rollout(AbstractSource):
+    """`num_steps` of each of `num_envs` copies of `env`; batches have axes `(time, env)`.
+
+    For on-policy algorithms: every transition is seen once, in order, right after it was gathered.
+    """
+
+    env: AbstractEnvironment
+    num_envs: int
+    num_steps: int
+
+    def __check_init__(self):
+        validate.count("num_envs", self.num_envs)
+        validate.count("num_steps", self.num_steps)
+
+    @property
+    def on_host(self) -> bool:
+        return False
+
+    @property
+    def steps_per_gather(self) -> int:
+        return self.num_envs * self.num_steps
+
+    @property
+    def warmup(self) -> None:
+        return None
+
+    def init(self, behaviour: AbstractBehaviour, *, key: PRNGKeyArray) -> RolloutState:
+        env_key = jr.split(key, self.num_envs)
+        episode = jnp.zeros(self.num_envs, jnp.int32)
+        env_state, observation = jax.vmap(self._reset)(env_key, episode)
+        return RolloutState(
+            env_key,
+            episode,
+            env_state,
+            observation,
+            repeated(behaviour.initial_memory(), self.num_envs),
+            jnp.zeros((), jnp.int32),
+            empty_tally(self.num_envs),
+            no_fault(),
+        )
+
+    def resume(self, state: Any, behaviour: AbstractBehaviour) -> Any:
+        del behaviour
+        return state
+
+    def gather(
+        self, state: RolloutState, behaviour: AbstractBehaviour, *, key: PRNGKeyArray
+    ) -> tuple[RolloutState, Transition]:
+        step = lambda state, key: self._step(state, behaviour, key)
+        after, rollout = filter_scan(step, state, jr.split(key, self.num_steps))
+        fault = state.fault.first(rollout, state.steps)
+        return eqx.tree_at(lambda s: s.fault, after, fault), rollout
+
+    def empty_memory(self, gathered: Transition) -> tuple[()]:
+        del gathered
+        return ()
+
+    def absorb(self, memory: tuple[()], gathered: Transition, *, index) -> tuple[()]:
+        del gathered, index
+        return memory
+
+    def batches(self, memory: tuple[()], gathered: Transition, *, index, key) -> Transition:
+        del memory, index, key
+        return jax.tree.map(lambda x: x[None], gathered)
+
+    def _reset(self, env_key: PRNGKeyArray, episode: Int[Array, ""]) -> tuple[Any, Any]:
+        return self.env.reset(jr.fold_in(env_key, episode))
+
+    def _step(
+        self, state: RolloutState, behaviour: AbstractBehaviour, key: PRNGKeyArray
+    ) -> tuple[RolloutState, Transition]:
+        action, record, memory = behaviour.act(state.observation, state.memory, key=key)
+        env_state, out = jax.vmap(self.env.step)(state.env_state, action)
+        transition = Transition(
+            state.observation,
+            action,
+            out.reward,
+            out.observation,
+            out.terminated,
+            out.truncated,
+            record,
+        )
+        boundary = transition.boundary
+        episode = state.episode + boundary
+        fresh = jax.vmap(self._reset)(state.env_key, episode)
+        env_state, observation = select(boundary, fresh, (env_state, out.observation))
+        after = RolloutState(
+            state.env_key,
+            episode,
+            env_state,
+            observation,
+            select(boundary, repeated(behaviour.initial_memory(), self.num_envs), memory),
+            state.steps + self.num_envs,
+            state.tally.add(out.reward, boundary),
+            state.fault,
+        )
+        return after, transition
+
+
+def select(choose: Bool[Array, " env"], new: PyTree, old: PyTree) -> PyTree:
+    """Per environment, `new` where `choose` and `old` elsewhere, for every leaf."""
+
+    def pick(new, old):
+        return jnp.where(choose.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+    return jax.tree.map(pick, new, old)
+
+
+def repeated(memory: PyTree, num_envs: int) -> PyTree:
+    """One copy of `memory` an environment."""
+    return jax.tree.map(lambda x: jnp.broadcast_to(x[None], (num_envs, *x.shape)), memory)

@@ -1,0 +1,42 @@
+"""The data contract: every array that crosses a wall between two rooms is named here once."""
+
+from typing import TYPE_CHECKING, Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, Bool, Float, Shaped
+
+
+if TYPE_CHECKING:
+    AnyArray = Any
+else:
+    AnyArray = jax.Array | np.ndarray
+"""On the device, or gathered on the host and not yet there."""
+
+Scalar = float | Float[Array, ""]
+"""A real hyperparameter: a number, or an array that `vmap` may sweep."""
+
+Metrics = dict[str, Float[Array, "*any"]]
+
+
+class Transition(eqx.Module):
+    """One step of experience, or a batch of steps with leading axes `*batch`.
+
+    The source sets the leading axes: `(time, env)` from a rollout, `(batch,)` from a replay
+    buffer or a data set. Observations are pytrees and keep their dtype; actions are in the
+    policy's units, before the environment scales and clips them.
+    """
+
+    observation: Any
+    action: Shaped[AnyArray, "..."]
+    reward: Float[AnyArray, "*batch"]
+    next_observation: Any  # the true successor, taken before any reset
+    terminated: Bool[AnyArray, "*batch"]  # the process ended: the successor is worth 0
+    truncated: Bool[AnyArray, "*batch"]  # only the record ended: bootstrap from the successor
+    record: Any = ()  # what the acting policy wrote down: log-probability, memory, mask
+
+    @property
+    def boundary(self) -> Bool[AnyArray, "*batch"]:
+        """Whether the next stored step belongs to another episode."""
+        return self.terminated | self.truncated

@@ -1,0 +1,55 @@
+"""Checks of arguments: one clear error, before anything is compiled or stepped.
+
+Each check passes JAX arrays through unread, since a swept hyperparameter has no single value.
+"""
+
+import difflib
+import math
+from collections.abc import Iterable
+from typing import Any
+
+
+def in_interval(
+    name: str, value: Any, low: float, high: float, *, open_low=False, open_high=False
+) -> None:
+    """Raise `ValueError` unless `value` lies between `low` and `high`; `open_*` excludes an end."""
+    if not isinstance(value, int | float):
+        return
+    above = value > low if open_low else value >= low
+    below = value < high if open_high else value <= high
+    if not (math.isfinite(value) and above and below):
+        left = "(" if open_low or math.isinf(low) else "["
+        right = ")" if open_high or math.isinf(high) else "]"
+        raise ValueError(f"`{name}` must lie in {left}{low:g}, {high:g}{right}; got {value}.")
+
+
+def positive(name: str, value: Any) -> None:
+    """Raise `ValueError` unless `value` is a finite number above zero."""
+    in_interval(name, value, 0.0, math.inf, open_low=True)
+
+
+def non_negative(name: str, value: Any) -> None:
+    """Raise `ValueError` unless `value` is a finite number, zero or above."""
+    in_interval(name, value, 0.0, math.inf)
+
+
+def unit_interval(name: str, value: Any) -> None:
+    """Raise `ValueError` unless `value` lies in [0, 1]."""
+    in_interval(name, value, 0.0, 1.0)
+
+
+def count(name: str, value: int, *, least: int = 1) -> None:
+    """Raise `ValueError` unless `value` is a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"`{name}` must be a whole number, at least {least}; got {value!r}.")
+
+
+def one_of(what: str, name: str, allowed: Iterable[str]) -> None:
+    """Raise `ValueError`, with the nearest spelling, unless `name` is among `allowed`."""
+    allowed = sorted(allowed)
+    if name in allowed:
+        return
+    by_lower = {choice.lower(): choice for choice in allowed}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    hint = f" Did you mean `{by_lower[near[0]]}`?" if near else ""
+    raise ValueError(f"Unknown {what} `{name}`.{hint} Known: {', '.join(allowed)}.")

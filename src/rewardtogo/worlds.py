@@ -1,0 +1,174 @@
+"""An environment by its name, wherever it lives, as algorithms are built on it."""
+
+import abc
+import contextlib
+import dataclasses
+import functools as ft
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import gymnasium as gym
+
+from .envs.factory import HostFactory, make_host, time_limit
+from .envs.host import AbstractPool, InProcess
+from .envs.protocol import AbstractEnvironment
+from .envs.registry import is_jax_environment, make
+from .envs.workers import Workers
+from .envs.wrappers import ScaledActions, TimeLimit, scaled_action_space
+from .sources.episodes import Episodes
+from .sources.host import HostEpisodes, HostRollout
+from .sources.protocol import AbstractSource
+from .sources.rollout import Rollout
+
+
+Backend = Literal["auto", "jax", "gymnasium"]
+
+
+class AbstractWorld(abc.ABC):
+    """An environment that policies act on in units of [-1, 1] where it has two finite bounds."""
+
+    name: str
+    num_seeds: int
+
+    @property
+    @abc.abstractmethod
+    def observation_space(self) -> gym.Space:
+        """What a policy sees."""
+
+    @property
+    @abc.abstractmethod
+    def action_space(self) -> gym.Space:
+        """What a policy may do."""
+
+    @property
+    @abc.abstractmethod
+    def raw_action_space(self) -> gym.Space:
+        """What the environment itself takes."""
+
+    @property
+    @abc.abstractmethod
+    def max_steps(self) -> int | None:
+        """The environment's own limit on an episode's steps, where it has one."""
+
+    @abc.abstractmethod
+    def rollout(self, num_envs: int, num_steps: int) -> AbstractSource:
+        """A source of `num_steps` steps of `num_envs` environments a seed."""
+
+    @abc.abstractmethod
+    def episodes(self, num_episodes: int, max_steps: int) -> AbstractSource:
+        """A source of whole episodes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class JaxWorld(AbstractWorld):
+    """An environment written in JAX: everything runs in one compiled program."""
+
+    name: str
+    env: AbstractEnvironment
+    num_seeds: int
+
+    @property
+    def observation_space(self) -> gym.Space:
+        return self.env.observation_space
+
+    @property
+    def action_space(self) -> gym.Space:
+        return self.env.action_space
+
+    @property
+    def raw_action_space(self) -> gym.Space:
+        env = self.env.env if isinstance(self.env, ScaledActions) else self.env
+        return env.action_space
+
+    @property
+    def max_steps(self) -> int | None:
+        env = self.env.env if isinstance(self.env, ScaledActions) else self.env
+        return env.max_steps if isinstance(env, TimeLimit) else None
+
+    def rollout(self, num_envs: int, num_steps: int) -> AbstractSource:
+        return Rollout(self.env, num_envs, num_steps)
+
+    def episodes(self, num_episodes: int, max_steps: int) -> AbstractSource:
+        return Episodes(self.env, num_episodes, max_steps)
+
+
+@dataclasses.dataclass(frozen=True)
+class HostWorld(AbstractWorld):
+    """A Gymnasium environment: Python steps it, the rest is compiled."""
+
+    name: str
+    factory: HostFactory
+    num_seeds: int
+    run_seed: int
+    timeout: float | None
+    num_workers: int
+
+    @ft.cached_property
+    def _spaces(self) -> tuple[gym.Space, gym.Space, int | None]:
+        with contextlib.closing(self.factory()) as env:
+            return env.observation_space, env.action_space, time_limit(env)
+
+    @property
+    def observation_space(self) -> gym.Space:
+        return self._spaces[0]
+
+    @property
+    def action_space(self) -> gym.Space:
+        space = self.raw_action_space
+        return scaled_action_space(space) if isinstance(space, gym.spaces.Box) else space
+
+    @property
+    def raw_action_space(self) -> gym.Space:
+        return self._spaces[1]
+
+    @property
+    def max_steps(self) -> int | None:
+        return self._spaces[2]
+
+    def pool(self, num_envs: int, *, run_seed: int) -> AbstractPool:
+        """Live environments, `num_envs` for each seed."""
+        total, make = num_envs * self.num_seeds, self.factory
+        if self.num_workers == 0:
+            return InProcess(make, total, run_seed=run_seed, timeout=self.timeout)
+        workers = min(self.num_workers, total)
+        return Workers(make, total, num_workers=workers, run_seed=run_seed, timeout=self.timeout)
+
+    def rollout(self, num_envs: int, num_steps: int) -> AbstractSource:
+        return HostRollout(self._lazy_pool(num_envs), num_envs, num_steps, self.num_seeds)
+
+    def episodes(self, num_episodes: int, max_steps: int) -> AbstractSource:
+        return HostEpisodes(self._lazy_pool(num_episodes), max_steps, self.num_seeds)
+
+    def _lazy_pool(self, num_envs: int) -> Callable[[], AbstractPool]:
+        """Nothing is started before a source is asked for its first step."""
+        return ft.cache(lambda: self.pool(num_envs, run_seed=self.run_seed))
+
+
+def is_jax_world(name: str, backend: Backend) -> bool:
+    """Whether `make_world` takes a version written in JAX."""
+    return backend == "jax" or (backend == "auto" and is_jax_environment(name))
+
+
+def make_world(
+    name: str,
+    *,
+    num_seeds: int,
+    run_seed: int,
+    backend: Backend = "auto",
+    env_args: Mapping[str, Any] = {},
+    timeout: float | None = None,
+    num_workers: int = 0,
+) -> AbstractWorld:
+    """Find the environment `name`: in JAX where there is such a version, else in Gymnasium.
+
+    **Arguments:** `timeout`: seconds after which a host environment counts as hung. `num_workers`:
+    processes for host environments; 0 steps them in this one.
+    **Raises:** `ValueError` for a name, an argument or a space that will not do.
+    """
+    if is_jax_world(name, backend):
+        env = make(name, env_args)
+        if isinstance(env.action_space, gym.spaces.Box):
+            env = ScaledActions(env)
+        return JaxWorld(name, env, num_seeds)
+    factory = make_host(name, env_args)
+    return HostWorld(name, factory, num_seeds, run_seed, timeout, num_workers)
