@@ -42,7 +42,10 @@ candidates() {
 }
 
 version() {
-    "$1" -c 'import platform; print("Python", platform.python_version())' 2>/dev/null || echo "does not run"
+    "$1" -c 'import platform, sys
+print("Python", platform.python_version(), end=" free-threaded" if "t" in sys.abiflags else "")
+try: import ensurepip, venv
+except ImportError: print(", without venv or ensurepip", end="")' 2>/dev/null || echo "does not run"
 }
 
 make_venv() {
@@ -56,8 +59,8 @@ make_venv() {
     done < <(candidates)
     cat >&2 <<END
 No fit Python found. rewardtogo needs Python 3.12 or newer, with its venv and ensurepip modules
-(on Debian and Ubuntu: apt install python3-venv). Install one, or name one you have:
-  make PYTHON=/path/to/python3.12 …
+(on Debian and Ubuntu they are in the package python3-venv). Install one, or name one you have:
+  make test PYTHON=/path/to/python3.12
 Tried:
 ${tried:-  nothing: no python on the path
 }
@@ -67,7 +70,7 @@ END
 
 install() {
     PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/python -m pip install -qq --no-input "$@" || {
-        echo "Set-up failed while installing packages (see above); the same command tries again." >&2
+        echo "Set-up failed while installing packages, see above: is the network there? The same command tries again." >&2
         exit 1
     }
 }

@@ -4,23 +4,16 @@
 one at a time: environments, policies, estimators, losses, algorithms, sources and `rtg.train`.
 """
 
+# ruff: noqa: F405
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
 from ._version import __version__
-from .algorithms.dqn import DQN
-from .algorithms.normalised import Normalised
-from .algorithms.ppo import PPO
-from .algorithms.reinforce import REINFORCE, Baseline
-from .algorithms.sac import SAC
-from .envs.registry import make
-from .fit import fit
-from .recipes import DQNRecipe, PPORecipe, REINFORCERecipe, SACRecipe, default_recipe
-from .results import Result
-from .saved import load
-from .settings import RunSettings, Settings
-from .sources.episodes import Episodes
-from .sources.replay import Replay
-from .sources.rollout import Rollout
-from .train import Report, TrainingFault, build_program, train
-from .worlds import make_world
+
+
+if TYPE_CHECKING:
+    from ._public import *  # noqa: F403
 
 
 __all__ = [
@@ -29,17 +22,13 @@ __all__ = [
     "REINFORCE",
     "SAC",
     "Baseline",
-    "DQNRecipe",
     "Episodes",
     "Normalised",
-    "PPORecipe",
-    "REINFORCERecipe",
     "Replay",
     "Report",
     "Result",
     "Rollout",
     "RunSettings",
-    "SACRecipe",
     "Settings",
     "TrainingFault",
     "__version__",
@@ -51,3 +40,27 @@ __all__ = [
     "make_world",
     "train",
 ]
+
+
+class _Lazy(ModuleType):
+    """Imports the library when a name of it is first used: `rtg --help` should not wait for JAX."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        from . import _public
+
+        for public in __all__:
+            self.__dict__[public] = getattr(_public, public)
+        return self.__dict__[name]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # To import the module `rewardtogo.train` must not hide the function of that name.
+        if not (name in __all__ and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*self.__dict__, *__all__})
+
+
+sys.modules[__name__].__class__ = _Lazy

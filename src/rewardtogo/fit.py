@@ -6,28 +6,39 @@ import functools
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+from jaxtyping import PyTree
 
-from . import checkpoint
+from .envs.block import EnvironmentFault
 from .evaluate import EVALUATION_SEED, Evaluator, make_evaluator
 from .interrupt import Interrupt
-from .keeping import Keeper, load_parameters, open_or_create, require_memory, restore_latest
+from .keeping import (
+    Keeper,
+    differences_from_saved,
+    is_finished,
+    load_parameters,
+    open_or_create,
+    restore_latest,
+    write_settings,
+)
 from .loop import TrainState
+from .memory import require_memory
 from .plot import learning_curves
 from .programs import Program
 from .progress import Progress
 from .recipes import Ingredients
 from .results import Result, evaluation, read_result
 from .runs import RunFolder, write_json
-from .saved import policy_builder
+from .saved import algorithm_shape, policy_builder
 from .settings import Settings
 from .statistics import stratified_bootstrap
-from .train import Report, build_program, train
+from .tensorboard import require_tensorboard
+from .train import Report, TrainingFault, build_program, train
 from .worlds import is_jax_world
 
 
@@ -48,29 +59,34 @@ def fit(
 
     **Arguments:** `run_dir`: the folder itself; without it one is named under `runs/`. `resume`: go
     on from its last checkpoint. `from_run`: start from that run's parameters, optimiser and
-    statistics. `quiet`: show nothing.
+    statistics. `quiet`: show warnings only.
     **Raises:** `ValueError` for settings that cannot be, before anything is compiled or stepped;
-    `TrainingFault` for a number that is not finite; what an environment raises.
+    `TrainingFault` for a number that is not finite; `EnvironmentFault` from what an environment
+    raises; `KeyboardInterrupt`, all saved, after a Ctrl-C.
     """
     settings = with_seeds(settings)
-    seeds = range(settings.run.seed, settings.run.seed + (settings.run.seeds or 1))
-    world = settings.world()
-    ingredients = settings.recipe.build(world)
-    keys = jax.vmap(jr.key)(jnp.asarray(seeds, jnp.uint32))
-    program = build_program(*ingredients, keys=keys)
-    if not ingredients.source.on_host:
-        require_memory(program.template())
-    folder, warnings = open_or_create(settings, run_dir, resume=resume)
-    with folder.lock(), Progress(settings.recipe.total_steps, unit="step", quiet=quiet) as progress:
-        for warning in warnings:
-            progress.say(warning)
-        if resume and is_finished(folder, settings.recipe.total_steps):
-            progress.say(f"{folder.path} is finished; a larger --total-steps continues it.")
-            return read_result(folder, settings.algorithm, settings.environment)
-        start = starting_state(program, folder, from_run, len(keys), progress, resume=resume)
-        keeper = Keeper(folder, seeds, tensorboard=tensorboard)
-        session = Session(settings, ingredients, program, folder, keeper, progress, seeds)
-        return session.run(start)
+    total_steps = settings.recipe.total_steps
+    with (
+        contextlib.closing(settings.world()) as world,
+        Progress(total_steps, unit="steps a seed", quiet=quiet) as progress,
+    ):
+        ingredients = settings.recipe.build(world)
+        require_memory(ingredients.source, world)
+        parameters = None
+        if from_run is not None:
+            parameters = load_parameters(from_run, settings, algorithm_shape(ingredients))
+        if tensorboard:
+            require_tensorboard()
+        folder = open_or_create(settings, run_dir, resume=resume)
+        with folder.lock():
+            for warning in differences_from_saved(folder, settings):
+                progress.warn(warning)
+            if resume and is_finished(folder, total_steps):
+                progress.warn(f"{folder.path} is finished; a larger --total-steps continues it.")
+                return read_result(folder, settings.algorithm, settings.environment)
+            write_settings(folder, settings, from_run)
+            session = Session(settings, ingredients, folder, progress, tensorboard)
+            return session.run(parameters, resume=resume)
 
 
 def with_seeds(settings: Settings) -> Settings:
@@ -81,36 +97,13 @@ def with_seeds(settings: Settings) -> Settings:
     return dataclasses.replace(settings, run=dataclasses.replace(settings.run, seeds=seeds))
 
 
-def is_finished(folder: RunFolder, total_steps: int) -> bool:
-    """Whether the run ended by itself with at least so many steps asked for."""
-    path = checkpoint.latest(folder.checkpoints)
-    if path is None or not folder.evaluation.exists():
-        return False
-    info = checkpoint.read_info(path)
-    return info["finished"] and info["total_steps"] >= total_steps
+class Position(NamedTuple):
+    """How far a run has come."""
 
-
-def starting_state(
-    program: Program,
-    folder: RunFolder,
-    from_run: Path | None,
-    num_seeds: int,
-    progress: Progress,
-    *,
-    resume: bool,
-) -> tuple[int, TrainState] | None:
-    """A checkpoint's, or another run's parameters; None to begin at the beginning."""
-    if resume:
-        found = restore_latest(folder, program.template)
-        if found is not None:
-            progress.say(f"Resuming {folder.path} after iteration {found[0]}.")
-            return found[0], program.resume(found[1])
-        progress.say(f"{folder.path} has no checkpoint: starting over.")
-    if from_run is None:
-        return None
-    state = program.init()
-    parameters = load_parameters(from_run, program.template().algorithm, num_seeds)
-    return 0, dataclasses.replace(state, algorithm=parameters)
+    iteration: int
+    steps: np.ndarray  # one a seed
+    state: TrainState | None  # None before anything is built
+    finished: bool
 
 
 @dataclasses.dataclass
@@ -119,44 +112,91 @@ class Session:
 
     settings: Settings
     ingredients: Ingredients
-    program: Program
     folder: RunFolder
-    keeper: Keeper
     progress: Progress
-    seeds: range
+    tensorboard: bool
 
-    def run(self, start: tuple[int, TrainState] | None) -> Result:
-        """Train to the end, evaluate; raises `KeyboardInterrupt`, all saved, after a Ctrl-C."""
-        began, total_steps = time.monotonic(), self.settings.recipe.total_steps
-        state = None if start is None else start[1].algorithm
-        first = steps = np.zeros(len(self.seeds), int) if start is None else start[1].gatherer.steps
-        with contextlib.closing(self.keeper), Interrupt() as interrupt:
-            for report in self._reports(start):
-                extra = self._evaluated(report, np.asarray(steps))
-                finished = report.finished or self._good_enough(extra)
-                self.keeper.write(report, extra, time.monotonic() - began)
-                self.progress.update(int(report.steps.min()), self._text(report))
-                state, steps = report.state.algorithm, report.steps
-                info = {"finished": finished, "total_steps": total_steps}
-                if finished or interrupt.requested:
-                    self.keeper.save(report, info)
-                    break
-                self.keeper.save_if_due(report, info)
-            if interrupt.requested:
-                raise KeyboardInterrupt(f"saved; go on with --run-dir {self.folder.path} --resume")
-        seconds = time.monotonic() - began
-        return self._finish(state, np.asarray(steps), int(np.sum(steps - first)), seconds)
+    @property
+    def seeds(self) -> range:
+        first = self.settings.run.seed
+        return range(first, first + (self.settings.run.seeds or 1))
 
-    def _reports(self, start: tuple[int, TrainState] | None) -> Iterator[Report]:
-        total_steps = self.settings.recipe.total_steps
-        report_every = self.settings.run.report_every or max(1, total_steps // REPORTS)
+    def run(self, parameters: PyTree | None, *, resume: bool) -> Result:
+        """Train to the end and evaluate; `parameters` replace those that a new run begins with."""
+        self.progress.say(f"Run folder: {self.folder.path}")
+        began = time.monotonic()
+        keys = jax.vmap(jr.key)(jnp.asarray(self.seeds, jnp.uint32))
+        program = build_program(*self.ingredients, keys=keys)
+        start = self._start(program, parameters, resume=resume)
+        self.progress.begin(int(start.steps.min()))
+        keeper = Keeper(self.folder, self.seeds, start.steps, tensorboard=self.tensorboard)
+        with contextlib.closing(keeper):
+            end = self._train(program, start, keeper)
+        return self._finish(end, int(np.sum(end.steps - start.steps)), time.monotonic() - began)
+
+    def _start(self, program: Program, parameters: PyTree | None, *, resume: bool) -> Position:
+        """A checkpoint's position, or the beginning."""
+        saved = restore_latest(self.folder, program.template) if resume else None
+        if saved is not None:
+            state = program.resume(saved.state)
+            steps = np.asarray(state.gatherer.steps)
+            self.progress.say(f"Going on after {steps.min():,} steps a seed.")
+            if self.ingredients.source.on_host:
+                self.progress.say(
+                    "Environments in Python begin new episodes, with the seeds that come next: "
+                    "what they hold inside cannot be saved."
+                )
+            done = saved.finished and saved.total_steps >= self.settings.recipe.total_steps
+            return Position(saved.iteration, steps, state, done)
+        if resume:
+            self.progress.warn(f"Nothing was saved in {self.folder.path}: starting over.")
+        state = None
+        if parameters is not None:
+            state = dataclasses.replace(program.init(), algorithm=parameters)
+        return Position(0, np.zeros(len(self.seeds), int), state, False)
+
+    def _train(self, program: Program, start: Position, keeper: Keeper) -> Position:
+        """Go from `start` to the end; a Ctrl-C saves and raises `KeyboardInterrupt`."""
+        at = start
+        try:
+            with Interrupt() as interrupt:
+                for report in self._reports(program, start):
+                    stopping = interrupt.requested
+                    at = self._take(report, at, keeper, save=stopping)
+                    if at.finished or stopping:
+                        break
+        except (TrainingFault, EnvironmentFault) as fault:
+            fault.add_note(keeper.last_saved())
+            raise
+        if interrupt.requested:
+            raise KeyboardInterrupt(f"all is saved; to go on: {self._command()}")
+        return at
+
+    def _reports(self, program: Program, start: Position) -> Iterator[Report]:
+        if start.finished:
+            return iter(())
+        run, total_steps = self.settings.run, self.settings.recipe.total_steps
+        report_every = run.report_every or max(1, total_steps // REPORTS)
         return train(
-            self.program,
+            program,
             self.ingredients.source,
             total_steps=total_steps,
-            report_every=report_every,
-            start=start,
+            report_every=min(report_every, run.eval_every or report_every),
+            start=None if start.state is None else (start.iteration, start.state),
         )
+
+    def _take(self, report: Report, before: Position, keeper: Keeper, *, save: bool) -> Position:
+        """Evaluate where that is due, write the rows, save, show."""
+        extra = self._evaluated(report, before.steps, keeper)
+        finished = report.finished or self._good_enough(extra)
+        keeper.write(report, extra)
+        self.progress.update(int(report.steps.min()), self._text(report, extra))
+        info = {"finished": finished, "total_steps": self.settings.recipe.total_steps}
+        if save or finished:
+            keeper.save(report, info)
+        else:
+            keeper.save_if_due(report, info)
+        return Position(report.iteration, report.steps, report.state, finished)
 
     @functools.cached_property
     def _evaluate(self) -> Evaluator:
@@ -167,14 +207,16 @@ class Session:
             num_episodes=self.settings.run.eval_episodes,
         )
 
-    def _evaluated(self, report: Report, before: np.ndarray) -> dict[str, np.ndarray]:
+    def _evaluated(
+        self, report: Report, before: np.ndarray, keeper: Keeper
+    ) -> dict[str, np.ndarray]:
         """The figures of an evaluation, where one is due; the best policy is kept."""
         every = self.settings.run.eval_every
         if not every or report.steps.min() // every == before.min() // every:
             return {}
         episodes = self._evaluate(report.state.algorithm, EVALUATION_SEED)
         means = episodes.returns.mean(axis=1)
-        self.keeper.save_best(report, float(means.mean()))
+        keeper.save_best(report, float(means.mean()))
         return {"eval/mean_reward": means, "eval/mean_ep_length": episodes.lengths.mean(axis=1)}
 
     def _good_enough(self, extra: dict[str, np.ndarray]) -> bool:
@@ -183,18 +225,28 @@ class Session:
             return False
         return bool(extra["eval/mean_reward"].mean() >= wanted)
 
-    def _text(self, report: Report) -> str:
-        returns = report.metrics["rollout/ep_rew_mean"]
+    def _text(self, report: Report, extra: dict[str, np.ndarray]) -> str:
+        name = "eval/mean_reward" if extra else "rollout/ep_rew_mean"
+        returns = (report.metrics | extra)[name]
         returns = returns[np.isfinite(returns)]
         if not returns.size:
             return "no episode ended yet"
-        return f"return {stratified_bootstrap(returns, np.mean, resamples=200, seed=0)}"
+        what = "evaluated return" if extra else "return"
+        return f"{what} {stratified_bootstrap(returns, np.mean, resamples=200, seed=0)}"
 
-    def _finish(self, state: Any, steps: np.ndarray, taken: int, seconds: float) -> Result:
-        found = evaluation(self._evaluate(state, EVALUATION_SEED), self.seeds, steps)
+    def _command(self) -> str:
+        """What to type to go on with this run."""
+        settings = self.settings
+        names = f"{settings.algorithm} {settings.environment}"
+        return f"rtg train {names} --run-dir {self.folder.path} --resume"
+
+    def _finish(self, end: Position, taken: int, seconds: float) -> Result:
+        assert end.state is not None
+        episodes = self._evaluate(end.state.algorithm, EVALUATION_SEED)
+        found = evaluation(episodes, self.seeds, end.steps)
         write_json(self.folder.evaluation, found.to_json())
-        names = (self.settings.algorithm, self.settings.environment)
         self.progress.say(draw_curve(self.folder))
+        names = (self.settings.algorithm, self.settings.environment)
         return Result(self.folder.path, *names, found, taken, seconds)
 
 
@@ -202,6 +254,6 @@ def draw_curve(folder: RunFolder) -> str:
     """Draw the learning curve into the run folder; say where, or why not."""
     try:
         learning_curves([folder.path], folder.curve)
-    except ImportError as error:
-        return str(error)
+    except (ImportError, ValueError) as error:
+        return f"No learning curve: {error}"
     return f"Learning curve: {folder.curve}"

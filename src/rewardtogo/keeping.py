@@ -1,8 +1,9 @@
 """Where a run keeps what it has done: rows, checkpoints, the best policy; and finds it again."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -10,6 +11,7 @@ from jaxtyping import PyTree
 
 from . import checkpoint
 from .loop import TrainState
+from .programs import with_seeds
 from .runs import (
     FORMAT,
     MetricsWriter,
@@ -28,12 +30,30 @@ from .train import Report
 # Saving may take this share of a run's time.
 SAVING_SHARE = 0.05
 
+# What a save is taken to cost before the first one: bytes a second, and seconds at the least.
+SAVING_SPEED, SAVING_LEAST = 200e6, 0.02
+
+# What may change when a run goes on: how long it is, and how it is watched.
+MAY_CHANGE = (
+    "env_timeout",
+    "env_workers",
+    "report_every",
+    "eval_every",
+    "eval_episodes",
+    "stop_at_return",
+)
+
 
 class Keeper:
-    """Writes rows as they come, and checkpoints as often as their cost allows."""
+    """Writes rows as they come, and checkpoints as often as their cost allows.
 
-    def __init__(self, folder: RunFolder, seeds: range, *, tensorboard: bool):
-        self._folder, self._seeds = folder, seeds
+    **Arguments:** `steps_before`: what each seed had done when this process began.
+    """
+
+    def __init__(
+        self, folder: RunFolder, seeds: range, steps_before: np.ndarray, *, tensorboard: bool
+    ):
+        self._folder, self._seeds, self._steps_before = folder, seeds, steps_before
         self._rows = MetricsWriter(folder.metrics)
         self._board = None
         if tensorboard:
@@ -42,11 +62,13 @@ class Keeper:
             self._board = TensorBoardWriter(
                 folder.tensorboard, earlier_rows=read_rows(folder.metrics)
             )
-        self._saved_at, self._cost = time.monotonic(), 0.0
+        self._began = self._saved_at = time.monotonic()
+        self._cost: float | None = None
 
-    def write(self, report: Report, extra: dict[str, np.ndarray], seconds: float) -> None:
+    def write(self, report: Report, extra: dict[str, np.ndarray]) -> None:
         """One row a seed; figures without data are left out."""
-        rate = float(np.sum(report.steps)) / max(seconds, 1e-9)
+        seconds = time.monotonic() - self._began
+        rate = float(np.sum(report.steps - self._steps_before)) / max(seconds, 1e-9)
         rows = [
             {
                 "seed": seed,
@@ -64,6 +86,9 @@ class Keeper:
 
     def save_if_due(self, report: Report, info: dict[str, Any]) -> None:
         """Save unless saving would take more than its share of the time."""
+        if self._cost is None:
+            size = sum(leaf.nbytes for leaf in jax.tree.leaves(report.state))
+            self._cost = max(SAVING_LEAST, size / SAVING_SPEED)
         if time.monotonic() - self._saved_at >= self._cost / SAVING_SHARE:
             self.save(report, info)
 
@@ -87,6 +112,13 @@ class Keeper:
         state = report.state.algorithm
         checkpoint.save(self._folder.best, state, step=report.iteration, info=info, keep=1)
 
+    def last_saved(self) -> str:
+        """Say what there is to go on from."""
+        path = checkpoint.latest(self._folder.checkpoints)
+        if path is None:
+            return "No checkpoint had been saved yet."
+        return f"The last good checkpoint is kept: {path}"
+
     def close(self) -> None:
         """Flush everything."""
         self._rows.close()
@@ -99,26 +131,49 @@ def policy_folder(folder: RunFolder) -> Path:
     return folder.path / "policy"
 
 
-def open_or_create(
-    settings: Settings, run_dir: Path | None, *, resume: bool
-) -> tuple[RunFolder, list[str]]:
-    """The folder to write in, and warnings: a new one, or one whose run goes on.
+def open_or_create(settings: Settings, run_dir: Path | None, *, resume: bool) -> RunFolder:
+    """The folder to write in: a new one, or with `resume` one that may hold a run.
 
-    **Raises:** `ValueError` for an occupied folder, or one that holds another run.
+    **Raises:** `ValueError` for a folder that is occupied or cannot be written.
     """
-    wanted = settings_data(settings)
-    if resume:
-        if run_dir is None:
-            raise ValueError("`resume` needs `run_dir`, the folder of the run to go on with.")
-        if (run_dir / "settings.json").exists():
-            folder = RunFolder.open_(run_dir)
-            return folder, _resumed(folder, wanted)
+    if resume and run_dir is None:
+        raise ValueError("`resume` needs `run_dir`, the folder of the run to go on with.")
     if run_dir is None:
-        folder = RunFolder.create_named(settings.algorithm, _plain(settings.environment))
-    else:
-        folder = RunFolder.create(run_dir)
-    write_json(folder.settings, wanted)
-    return folder, [f"{run_dir} holds no run: starting over."] if resume else []
+        return RunFolder.create_named(settings.algorithm, _plain(settings.environment))
+    if resume and (run_dir / "settings.json").exists():
+        return RunFolder.open_(run_dir)
+    return RunFolder.create(run_dir)
+
+
+def differences_from_saved(folder: RunFolder, settings: Settings) -> list[str]:
+    """Warnings of what has changed around a run that is to go on; none for a new one.
+
+    **Raises:** `ValueError` if the folder holds a run of other settings, or of a newer format.
+    """
+    if not folder.settings.exists():
+        return []
+    saved, wanted = read_json(folder.settings), settings_data(settings)
+    warnings = compare_settings(saved, wanted, folder=folder.path)
+    fixed = lambda data: {
+        "recipe": data["recipe"] | {"total_steps": None},
+        "run": {name: value for name, value in data["run"].items() if name not in MAY_CHANGE},
+    }
+    changed = differences(fixed(saved), fixed(wanted))
+    if changed:
+        raise ValueError(
+            f"the run in {folder.path} goes on with its own settings, but {'; '.join(changed)}. "
+            f"What may change: `total_steps`, {', '.join(f'`{name}`' for name in MAY_CHANGE)}."
+        )
+    return warnings
+
+
+def write_settings(folder: RunFolder, settings: Settings, from_run: Path | None) -> None:
+    """Write `settings.json`; what a run began with (versions, other parameters) stays."""
+    began_with = {"from_run": None if from_run is None else str(from_run)}
+    if folder.settings.exists():
+        saved = read_json(folder.settings)
+        began_with = {name: saved.get(name) for name in ("versions", "from_run")}
+    write_json(folder.settings, settings_data(settings) | began_with)
 
 
 def settings_data(settings: Settings) -> dict[str, Any]:
@@ -126,18 +181,13 @@ def settings_data(settings: Settings) -> dict[str, Any]:
     return {"format": FORMAT, "versions": versions()} | to_json(settings)
 
 
-def _resumed(folder: RunFolder, wanted: dict[str, Any]) -> list[str]:
-    saved = read_json(folder.settings)
-    warnings = compare_settings(saved, wanted, folder=folder.path)
-    longer = lambda data: {**data["recipe"], "total_steps": None}
-    changed = differences(longer(saved), longer(wanted)) + differences(saved["run"], wanted["run"])
-    if changed:
-        raise ValueError(
-            f"a resumed run keeps its settings, but for `total_steps`: {'; '.join(changed)}."
-        )
-    if saved["recipe"]["total_steps"] != wanted["recipe"]["total_steps"]:
-        write_json(folder.settings, wanted)
-    return warnings
+def is_finished(folder: RunFolder, total_steps: int) -> bool:
+    """Whether the run ended by itself with at least so many steps asked for."""
+    path = checkpoint.latest(folder.checkpoints)
+    if path is None or not folder.evaluation.exists():
+        return False
+    info = _with_advice(lambda: checkpoint.read_info(path), path)
+    return info["finished"] and info["total_steps"] >= total_steps
 
 
 def _plain(environment: str) -> str:
@@ -151,59 +201,68 @@ def read_settings(path: Path) -> Settings:
         raise ValueError(
             f"{path} has format {data['format']}; this version of rewardtogo reads up to {FORMAT}."
         )
-    return settings_from_json(data)
+    try:
+        return settings_from_json(data)
+    except KeyError as error:
+        raise ValueError(f"{path / 'settings.json'} lacks {error}.") from error
 
 
-def restore_latest(folder: RunFolder, template: Any) -> tuple[int, TrainState] | None:
-    """The newest checkpoint, every array verified, or None; later rows are dropped."""
+class Saved(NamedTuple):
+    """What a checkpoint holds."""
+
+    iteration: int
+    state: TrainState
+    finished: bool  # the run had ended by itself
+    total_steps: int  # that it was to take
+
+
+def restore_latest(folder: RunFolder, template: Callable[[], TrainState]) -> Saved | None:
+    """The newest checkpoint, every array verified, or None; rows and figures after it go."""
     path = checkpoint.latest(folder.checkpoints)
     if path is None:
         truncate_after(folder.metrics, -1)
         return None
-    state = checkpoint.restore(path, template())
-    iteration = checkpoint.read_step(path)
+    state = _with_advice(lambda: checkpoint.restore(path, template()), path)
+    info, iteration = checkpoint.read_info(path), checkpoint.read_step(path)
     truncate_after(folder.metrics, iteration)
-    return iteration, state
+    folder.evaluation.unlink(missing_ok=True)
+    return Saved(iteration, state, info["finished"], info["total_steps"])
 
 
-def load_parameters(path: Path, template: PyTree, num_seeds: int) -> PyTree:
-    """The algorithm's state that another run ended with, for its first `num_seeds` seeds.
-
-    **Raises:** `ValueError` if the run has none saved, fewer seeds, or other shapes.
-    """
-    folder = RunFolder.open_(path)
-    latest = checkpoint.latest(policy_folder(folder))
-    if latest is None:
-        raise ValueError(f"{path} holds no saved policy yet.")
-    saved = read_settings(path).run.seeds or 1
-    if saved < num_seeds:
-        raise ValueError(f"{path} holds {saved} seed(s), fewer than the {num_seeds} to start.")
-    widen = lambda x: jax.ShapeDtypeStruct((saved, *x.shape[1:]), x.dtype)
-    state = checkpoint.restore(latest, jax.tree.map(widen, template))
-    return jax.tree.map(lambda x: x[:num_seeds], state)
-
-
-def require_memory(template: TrainState) -> None:
-    """Raise `ValueError` if the replay buffers would take more than half of the free memory."""
-    leaves = jax.tree.leaves(template.memory)
-    needed = sum(int(np.prod(x.shape)) * np.dtype(x.dtype).itemsize for x in leaves)
-    free = free_memory()
-    if free is not None and needed > free / 2:
-        raise ValueError(
-            f"the replay buffers of all seeds need {needed / 2**30:.1f} GiB, more than half of the "
-            f"{free / 2**30:.1f} GiB free: lower `buffer_size` or `seeds`."
-        )
-
-
-def free_memory() -> int | None:
-    """Bytes that the default device has left; None where that cannot be told."""
-    device = jax.local_devices()[0]
-    if device.platform != "cpu":
-        stats = device.memory_stats() or {}
-        return stats["bytes_limit"] - stats["bytes_in_use"] if "bytes_limit" in stats else None
+def _with_advice[T](read: Callable[[], T], path: Path) -> T:
+    """Say how to go on where the checkpoint at `path` is damaged."""
     try:
-        text = Path("/proc/meminfo").read_text()
-    except OSError:
-        return None
-    fields = dict(line.split(":", 1) for line in text.splitlines())
-    return int(fields["MemAvailable"].split()[0]) * 1024
+        return read()
+    except checkpoint.CheckpointError as error:
+        error.add_note(f"To go on from the one before, remove {path} and resume again.")
+        raise
+
+
+def load_parameters(path: Path, settings: Settings, shape: PyTree) -> PyTree:
+    """The algorithm's state that another run ended with, for its first seeds.
+
+    **Arguments:** `settings`: of the run to begin. `shape`: of one seed's arrays in it.
+    **Raises:** `ValueError` if the other run has none saved, fewer seeds, or other shapes.
+    """
+    other, num_seeds = read_settings(path), settings.run.seeds or 1
+    saved_seeds = other.run.seeds or 1
+    if other.algorithm != settings.algorithm:
+        raise ValueError(
+            f"`from` {path} holds a run of {other.algorithm!r}, not of {settings.algorithm!r}."
+        )
+    if saved_seeds < num_seeds:
+        raise ValueError(
+            f"`from` {path} holds {saved_seeds} seed(s), fewer than the {num_seeds} to start: "
+            f"set `seeds` to at most {saved_seeds}."
+        )
+    latest = checkpoint.latest(policy_folder(RunFolder.open_(path)))
+    if latest is None:
+        raise ValueError(f"`from` {path} holds no saved policy yet.")
+    try:
+        state = checkpoint.restore(latest, with_seeds(shape, saved_seeds))
+    except checkpoint.CheckpointError as error:
+        raise ValueError(
+            f"`from` {path} does not fit: its networks, its environment's spaces or its "
+            f"normalisation are others, or a file is damaged. {error}"
+        ) from error
+    return jax.tree.map(lambda x: x[:num_seeds], state)

@@ -9,7 +9,7 @@ import jax
 import jax.lax as lax
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree
 
 from ._scan import filter_scan
 from .algorithms.protocol import AnyAlgorithm
@@ -58,7 +58,7 @@ class Loop(eqx.Module):
     source: AbstractSource
     models: Callable[[PRNGKeyArray], Any] = eqx.field(static=True)
 
-    def keys(self, key: PRNGKeyArray, index: Int[Array, ""]) -> PRNGKeyArray:
+    def keys(self, key: PRNGKeyArray, index: Int[Array, ""]) -> Key[Array, "3"]:
         """The keys of gather number `index`: to act, to draw batches, to update."""
         return jr.split(jr.fold_in(key, index), 3)
 
@@ -83,7 +83,8 @@ class Loop(eqx.Module):
         algorithm_state = self.init_algorithm(key)
         gatherer = self.init_gatherer(algorithm_state, key)
         behaviour = self.algorithm.behaviour(algorithm_state)
-        _, gathered = eqx.filter_eval_shape(self.gather, gatherer, behaviour, 0, key)
+        first = jnp.zeros((), jnp.int32)
+        _, gathered = eqx.filter_eval_shape(self.gather, gatherer, behaviour, first, key)
         memory = self.source.empty_memory(gathered)
         if self.source.warmup is None:
             return TrainState(algorithm_state, gatherer, memory)

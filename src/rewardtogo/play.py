@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 
 from .envs.factory import make_host
+from .envs.registry import is_jax_environment
 from .progress import Progress
 from .saved import Predictor, SavedRun
 from .settings import env_args
@@ -32,12 +33,16 @@ def play(
     **Raises:** `ValueError` if the environment cannot be rendered, or a package is missing.
     """
     _without_display()
+    _require_pillow()
     saved = SavedRun(run, best=best)
     predictor = Predictor(saved.policy(training_seed), saved.world)
+    name = saved.settings.environment
+    if ":" in name and is_jax_environment(name):
+        raise ValueError(f"{name} is written in JAX and has no pictures to show.")
     arguments = env_args(saved.settings.run.env_arg) | {"render_mode": "rgb_array"}
     frames, returns = [], []
     with (
-        contextlib.closing(make_host(saved.settings.environment, arguments)()) as env,
+        contextlib.closing(make_host(name, arguments)()) as env,
         Progress(num_episodes, unit="episode") as progress,
     ):
         for episode in range(num_episodes):
@@ -62,7 +67,7 @@ def _episode(
     while not ended and steps < max_steps:
         action, memory = predictor.predict(observation, memory)
         if isinstance(env.action_space, gym.spaces.Discrete):
-            action = int(action + env.action_space.start)
+            action = int(action)
         observation, reward, terminated, truncated, _ = env.step(action)
         ended, steps = terminated or truncated, steps + 1
         yield _picture(env), float(reward)
@@ -82,10 +87,16 @@ def _without_display() -> None:
         os.environ.setdefault("MUJOCO_GL", "egl")
 
 
-def _write(path: Path, frames: list[np.ndarray], frames_per_second: float) -> None:
+def _require_pillow() -> None:
     try:
-        from PIL import Image
+        import PIL  # noqa: F401
     except ImportError as error:
         raise ImportError('pictures need Pillow: pip install "rewardtogo[gym]"') from error
+
+
+def _write(path: Path, frames: list[np.ndarray], frames_per_second: float) -> None:
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
     first, *others = [Image.fromarray(frame) for frame in frames]
     first.save(path, save_all=True, append_images=others, duration=1000 / frames_per_second, loop=0)

@@ -10,7 +10,7 @@ import jax.lax as lax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, PartitionSpec
-from jaxtyping import PRNGKeyArray, PyTree
+from jaxtyping import Array, Key, PRNGKeyArray, PyTree
 
 from .loop import Loop, Totals, TrainState
 
@@ -58,7 +58,7 @@ def spread(function: Callable, num_seeds: int, *, shared: int) -> Callable:
     return sharded
 
 
-def compiled_program(loop: Loop, keys: PRNGKeyArray) -> Program:
+def compiled_program(loop: Loop, keys: Key[Array, " seed"]) -> Program:
     """Environments, buffers and updates in one compiled program."""
     shape, static = shape_and_static(loop.init, keys[0])
 

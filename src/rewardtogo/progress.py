@@ -9,12 +9,10 @@ from tqdm import tqdm
 class Progress:
     """A bar on a terminal; elsewhere a line at every tenth of the way. Use it as a context."""
 
-    def __init__(self, total: int, *, unit: str, start: int = 0, quiet: bool = False):
+    def __init__(self, total: int, *, unit: str, quiet: bool = False):
         self._total, self._unit, self._quiet = total, unit, quiet
-        self._next_line, self._began, self._start = start + total / 10, time.monotonic(), start
         self._bar = None
-        if not quiet and sys.stderr.isatty():
-            self._bar = tqdm(total=total, initial=start, unit=unit, unit_scale=True, leave=False)
+        self.begin(0)
 
     def __enter__(self) -> "Progress":
         return self
@@ -23,23 +21,41 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
+    def begin(self, done: int) -> None:
+        """Take `done` as what was done before: it does not count as speed."""
+        self._next_line = done + self._total / 10
+        self._start, self._updates = (done, time.monotonic()), 0
+        if self._bar is not None:
+            self._bar.close()
+        if not self._quiet and sys.stderr.isatty():
+            self._bar = tqdm(
+                total=self._total, initial=done, unit=self._unit, unit_scale=True, leave=False
+            )
+
     def update(self, done: int, text: str) -> None:
         """Show that `done` of the total is done, and `text` beside it."""
+        line = done >= self._next_line or done >= self._total
         if self._bar is not None:
             self._bar.set_postfix_str(text, refresh=False)
             self._bar.update(done - self._bar.n)
-        elif not self._quiet and (done >= self._next_line or done >= self._total):
+        elif line and not self._quiet:
             self._next_line = done + self._total / 10
-            rate = (done - self._start) / max(time.monotonic() - self._began, 1e-9)
-            left = (self._total - done) / max(rate, 1e-9)
-            print(
-                f"{done:>12,} / {self._total:,} {self._unit}  {rate:,.0f}/s  "
-                f"{max(left, 0):.0f} s left  {text}",
-                file=sys.stderr,
-                flush=True,
-            )
+            print(f"{self._line(done)}  {text}", file=sys.stderr, flush=True)
+        self._updates += 1
+        if self._updates == 1:  # what went before it was compiling, and is not how it goes on
+            self._start = done, time.monotonic()
+
+    def _line(self, done: int) -> str:
+        before, began = self._start
+        rate = (done - before) / max(time.monotonic() - began, 1e-9)
+        left = max(self._total - done, 0) / rate if rate else 0.0
+        return f"{done:>12,} / {self._total:,} {self._unit}  {rate:,.0f}/s  {left:.0f} s left"
 
     def say(self, text: str) -> None:
         """Print a line without tearing the bar."""
         if not self._quiet:
-            tqdm.write(text, file=sys.stderr)
+            self.warn(text)
+
+    def warn(self, text: str) -> None:
+        """Print a line even where quiet was asked for."""
+        tqdm.write(text, file=sys.stderr)

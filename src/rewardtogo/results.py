@@ -1,6 +1,8 @@
 """What a run found out, to read, to keep and to draw."""
 
+import base64
 import dataclasses
+import html
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -83,23 +85,40 @@ class Result:
 
     def __str__(self) -> str:
         found = self.evaluation
-        rate = self.steps / self.seconds if self.seconds else 0.0
-        return "\n".join(
-            [
-                f"{self.algorithm} on {self.environment}, {len(found.seeds)} seed(s), "
-                f"{max(found.steps):,} steps each",
-                f"  final return, interquartile mean  {found.iqm}"
-                + ("  (95 % bootstrap interval over seeds)" if found.iqm.low is not None else ""),
-                f"  training  {self.seconds:.1f} s, {rate:,.0f} steps/s",
-            ]
-            + [f"  {name:<18}{self.path / name}" for name in self._files()]
-        )
+        interval = "" if found.iqm.low is None else "  (95 % bootstrap interval over seeds)"
+        lines = [
+            f"{self.algorithm} on {self.environment}, {_counted(len(found.seeds), 'seed')}, "
+            f"{max(found.steps):,} steps each",
+            f"  final return, interquartile mean  {found.iqm}{interval}",
+        ]
+        if self.seconds:
+            rate = self.steps / self.seconds
+            lines.append(f"  training  {self.seconds:.1f} s, {rate:,.0f} steps/s over all seeds")
+        return "\n".join(lines + [f"  {name:<18}{self.path / name}" for name in self._files()])
 
     def __repr__(self) -> str:
-        return f"<Result {self}>"
+        return f"Result: {self}"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the summary and the learning curve."""
+        text = f"<pre>{html.escape(str(self))}</pre>"
+        curve = RunFolder(self.path).curve
+        if not curve.exists():
+            return text
+        data = base64.b64encode(curve.read_bytes()).decode()
+        return f'{text}<img src="data:image/png;base64,{data}" width="720">'
 
     def _files(self) -> list[str]:
-        names = ("settings.json", "metrics.jsonl", "evaluation.json", "curve.png", "checkpoints")
+        names = (
+            "settings.json",
+            "metrics.jsonl",
+            "evaluation.json",
+            "curve.png",
+            "checkpoints",
+            "policy",
+            "best",
+            "tensorboard",
+        )
         return [name for name in names if (self.path / name).exists()]
 
     def plot(self) -> Any:
@@ -113,3 +132,7 @@ def read_result(folder: RunFolder, algorithm: str, environment: str) -> Result:
     """The result of a run that ended before."""
     found = evaluation_from_json(read_json(folder.evaluation))
     return Result(folder.path, algorithm, environment, found, 0, 0.0)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"

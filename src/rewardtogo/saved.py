@@ -28,9 +28,13 @@ from .worlds import AbstractWorld
 def policy_builder(ingredients: Ingredients) -> Callable[[PyTree], AbstractPolicy]:
     """From one seed's arrays, as a checkpoint holds them, to the policy that was learned."""
     algorithm = ingredients.algorithm
-    loop = Loop(*ingredients)
-    _, static = shape_and_static(loop.init_algorithm, jr.key(0))
+    _, static = shape_and_static(Loop(*ingredients).init_algorithm, jr.key(0))
     return lambda arrays: algorithm.policy(eqx.combine(arrays, static))
+
+
+def algorithm_shape(ingredients: Ingredients) -> PyTree:
+    """Shapes and dtypes of one seed's arrays."""
+    return shape_and_static(Loop(*ingredients).init_algorithm, jr.key(0))[0]
 
 
 class SavedRun:
@@ -46,7 +50,7 @@ class SavedRun:
         self.num_seeds = self.settings.run.seeds or 1
         self.world = self.settings.world()
         ingredients = self.settings.recipe.build(self.world)
-        shape, _ = shape_and_static(Loop(*ingredients).init_algorithm, jr.key(0))
+        shape = algorithm_shape(ingredients)
         self.policy_of = policy_builder(ingredients)
         folder = RunFolder.open_(path)
         latest = checkpoint.latest(folder.best if best else policy_folder(folder))
@@ -103,13 +107,15 @@ class Predictor:
                 f"an observation has shape {shape}, or that after batch axes; "
                 f"got {observation.shape}."
             )
+        if isinstance(self.observation_space, gym.spaces.Discrete):
+            observation = observation - self.observation_space.start
         self._key, key = jr.split(self._key)
         memory = self._initial_memory if state is None else state
         action, memory = self._act(observation, memory, key, deterministic)
         action = np.asarray(action)
-        if isinstance(self.action_space, gym.spaces.Box):
-            action = scale_action(self.action_space, action)
-        return action, memory
+        if isinstance(self.action_space, gym.spaces.Discrete):
+            return action + self.action_space.start, memory
+        return scale_action(self.action_space, action), memory
 
 
 def load(path: str | Path, *, seed: int | None = None, best: bool = False) -> Predictor:

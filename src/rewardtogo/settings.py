@@ -2,9 +2,10 @@
 
 import dataclasses
 import enum
+import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeVar
 
 from . import validate
@@ -52,12 +53,18 @@ class RunSettings:
             validate.count("report_every", self.report_every)
         validate.count("eval_every", self.eval_every, least=0)
         validate.count("eval_episodes", self.eval_episodes)
-        if self.stop_at_return is not None and not self.eval_every:
-            raise ValueError("`stop_at_return` looks at evaluations: set `eval_every` too.")
+        if self.stop_at_return is not None:
+            validate.in_interval("stop_at_return", self.stop_at_return, -math.inf, math.inf)
+            if not self.eval_every:
+                raise ValueError("`stop_at_return` looks at evaluations: set `eval_every` too.")
         env_args(self.env_arg)
 
 
-@dataclasses.dataclass(frozen=True)
+# Steps and seeds are 32-bit numbers inside compiled programs.
+MOST_STEPS, MOST_SEEDS = 2**31 - 2**24, 2**31
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
 class Settings:
     """A whole run: what trains, where, and how."""
 
@@ -65,6 +72,18 @@ class Settings:
     environment: str
     recipe: Recipe
     run: RunSettings = dataclasses.field(default_factory=RunSettings)
+
+    def __post_init__(self):
+        validate.one_of("algorithm", self.algorithm, RECIPES)
+        if not isinstance(self.recipe, RECIPES[self.algorithm]):
+            raise ValueError(f"{type(self.recipe).__name__} is no recipe of `{self.algorithm}`.")
+        validate.count("total_steps", self.recipe.total_steps)
+        validate.in_interval("total_steps", self.recipe.total_steps, 1, MOST_STEPS)
+        last = self.run.seed + (self.run.seeds or 1) - 1
+        validate.in_interval("the last of `seed` and on", last, 0, MOST_SEEDS - 1)
+
+    def __repr__(self) -> str:
+        return "\n".join(_lines("", self))
 
     def world(self, *, num_seeds: int | None = None) -> AbstractWorld:
         """The environment; `num_seeds` where it is not for training."""
@@ -77,6 +96,17 @@ class Settings:
             timeout=self.run.env_timeout or None,
             num_workers=self.run.env_workers,
         )
+
+
+def _lines(name: str, value: Any) -> Iterator[str]:
+    """One line a setting, those that belong together indented under what they belong to."""
+    if not dataclasses.is_dataclass(value):
+        yield f"{name}: {value.value if isinstance(value, enum.Enum) else value!r}"
+        return
+    yield f"{name}: {type(value).__name__}" if name else type(value).__name__
+    for field in dataclasses.fields(value):
+        for line in _lines(field.name, getattr(value, field.name)):
+            yield f"  {line}"
 
 
 def env_args(pairs: tuple[str, ...]) -> dict[str, Any]:
@@ -95,9 +125,12 @@ def _value(text: str) -> Any:
         return text.lower() == "true"
     for kind in (int, float):
         try:
-            return kind(text)
+            number = kind(text)
         except ValueError:
             continue
+        if not math.isfinite(number):
+            raise ValueError(f"`env_arg` takes finite numbers and text; got {text}.")
+        return number
     return text
 
 

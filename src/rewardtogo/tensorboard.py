@@ -19,12 +19,7 @@ class TensorBoardWriter:
     """
 
     def __init__(self, folder: Path, *, earlier_rows: Iterable[Mapping[str, Any]] = ()) -> None:
-        try:
-            import tensorboardX  # noqa: F401
-        except ImportError as error:
-            raise ImportError(
-                'TensorBoard files need tensorboardX: pip install "rewardtogo[tensorboard]"'
-            ) from error
+        require_tensorboard()
         self._folder = folder
         self._writers: dict[int, Any] = {}
         for stale in folder.glob("seed_*/events.out.tfevents.*"):
@@ -57,3 +52,13 @@ class TensorBoardWriter:
         if seed not in self._writers:
             self._writers[seed] = SummaryWriter(str(self._folder / f"seed_{seed}"))
         return self._writers[seed]
+
+
+def require_tensorboard() -> None:
+    """Raise `ImportError` unless tensorboardX is installed."""
+    try:
+        import tensorboardX  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            'TensorBoard files need tensorboardX: pip install "rewardtogo[tensorboard]"'
+        ) from error

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Key, PRNGKeyArray
 
 from . import validate
 from .algorithms.protocol import AnyAlgorithm
@@ -38,7 +38,7 @@ def build_program(
     source: AbstractSource,
     models: Callable[[PRNGKeyArray], Any],
     *,
-    keys: PRNGKeyArray,
+    keys: Key[Array, " seed"],
 ) -> Program:
     """Make the program that `train` runs: one seed for each of `keys`, `[seeds]`.
 
@@ -69,13 +69,17 @@ def train(
     iteration, state = start or (0, program.init())
     warm, last = warmup_gathers(source), num_gathers(source, total_steps)
     chunk_size = max(1, round(report_every / (source.steps_per_gather or report_every)))
-    finished = last is not None and iteration >= last
+
+    def is_finished(iteration: int, steps: np.ndarray) -> bool:
+        return bool(np.all(steps >= total_steps)) if last is None else iteration >= last
+
+    finished = is_finished(iteration, np.asarray(state.gatherer.steps))
     while not finished:
         until = iteration + chunk_size if last is None else min(iteration + chunk_size, last)
         state, totals = program.chunk(state, warm + iteration, warm + until, total_steps)
         iteration, steps = until, np.asarray(state.gatherer.steps)
         _raise_faults(state, totals)
-        finished = iteration == last if last is not None else bool(np.all(steps >= total_steps))
+        finished = is_finished(iteration, steps)
         yield Report(iteration, steps, state, _metrics(state, totals), finished)
 
 

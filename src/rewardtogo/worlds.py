@@ -58,6 +58,10 @@ class AbstractWorld(abc.ABC):
     def episodes(self, num_episodes: int, max_steps: int) -> AbstractSource:
         """A source of whole episodes."""
 
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Close what its sources have opened."""
+
 
 @dataclasses.dataclass(frozen=True)
 class JaxWorld(AbstractWorld):
@@ -91,6 +95,9 @@ class JaxWorld(AbstractWorld):
     def episodes(self, num_episodes: int, max_steps: int) -> AbstractSource:
         return Episodes(self.env, num_episodes, max_steps)
 
+    def close(self) -> None:
+        pass
+
 
 @dataclasses.dataclass(frozen=True)
 class HostWorld(AbstractWorld):
@@ -102,6 +109,7 @@ class HostWorld(AbstractWorld):
     run_seed: int
     timeout: float | None
     num_workers: int
+    _opened: contextlib.ExitStack = dataclasses.field(default_factory=contextlib.ExitStack)
 
     @ft.cached_property
     def _spaces(self) -> tuple[gym.Space, gym.Space, int | None]:
@@ -141,7 +149,16 @@ class HostWorld(AbstractWorld):
 
     def _lazy_pool(self, num_envs: int) -> Callable[[], AbstractPool]:
         """Nothing is started before a source is asked for its first step."""
-        return ft.cache(lambda: self.pool(num_envs, run_seed=self.run_seed))
+
+        def open_pool() -> AbstractPool:
+            pool = self.pool(num_envs, run_seed=self.run_seed)
+            self._opened.callback(pool.close)
+            return pool
+
+        return ft.cache(open_pool)
+
+    def close(self) -> None:
+        self._opened.close()
 
 
 def is_jax_world(name: str, backend: Backend) -> bool:

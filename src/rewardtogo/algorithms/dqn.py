@@ -66,8 +66,6 @@ class DQN(AbstractAlgorithm[ActionValues, DQNState, Transition]):
     """Updates over which the exploration rate falls linearly."""
     huber_delta: Scalar = 1.0
     """Error beyond which the loss is linear, in units of return."""
-    max_grad_norm: Scalar = 10.0
-    """Global norm to which a gradient is scaled down."""
 
     def __check_init__(self):
         validate.unit_interval("discount", self.discount)
@@ -78,7 +76,6 @@ class DQN(AbstractAlgorithm[ActionValues, DQNState, Transition]):
         validate.unit_interval("epsilon_end", self.epsilon_end)
         validate.count("epsilon_updates", self.epsilon_updates)
         validate.positive("huber_delta", self.huber_delta)
-        validate.positive("max_grad_norm", self.max_grad_norm)
 
     def init(self, models: ActionValues) -> DQNState:
         return DQNState(learner(models, self.optimiser), models, jnp.zeros((), jnp.int32))
@@ -124,6 +121,4 @@ class DQN(AbstractAlgorithm[ActionValues, DQNState, Transition]):
 
     @property
     def optimiser(self) -> optax.GradientTransformation:
-        return optax.chain(
-            optax.clip_by_global_norm(self.max_grad_norm), optax.adam(self.learning_rate)
-        )
+        return optax.adam(self.learning_rate)

@@ -64,6 +64,7 @@ class Normalised(AbstractAlgorithm[Any, NormalisedState, Transition]):
     rewards: bool
     discount: Scalar
     clip: Scalar = 10.0
+    dtype: Any = eqx.field(static=True, default=jnp.float32)
 
     def __check_init__(self):
         validate.positive("clip", self.clip)
@@ -72,9 +73,9 @@ class Normalised(AbstractAlgorithm[Any, NormalisedState, Transition]):
     def init(self, models: Any) -> NormalisedState:
         return NormalisedState(
             self.inner.init(models),
-            running_moments(self.observation_shape),
-            running_moments(()),
-            jnp.zeros(self.num_envs),
+            running_moments(self.observation_shape, self.dtype),
+            running_moments((), self.dtype),
+            jnp.zeros(self.num_envs, self.dtype),
         )
 
     def behaviour(self, state: NormalisedState) -> AbstractBehaviour:
@@ -125,4 +126,4 @@ class Normalised(AbstractAlgorithm[Any, NormalisedState, Transition]):
             total = self.discount * total + reward
             return jnp.where(boundary, 0, total), total
 
-        return lax.scan(step, before, (batch.reward, batch.boundary))
+        return lax.scan(step, before, (batch.reward.astype(self.dtype), batch.boundary))

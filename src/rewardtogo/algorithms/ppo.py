@@ -5,9 +5,8 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import jax.random as jr
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from .. import validate
 from .._scan import filter_scan
@@ -15,6 +14,7 @@ from ..estimators.normalise import standardise
 from ..estimators.returns import generalised_advantage
 from ..losses.policy_gradient import clipped_surrogate
 from ..losses.value import clipped_value_error, squared_error
+from ..minibatches import shuffled_rows
 from ..nn.policies import EntropicPolicy, SampledWithLogProb
 from ..nn.values import StateValue
 from ..optim.learner import Learner, descend, learner
@@ -108,7 +108,9 @@ class PPO(AbstractAlgorithm[ActorCritic, PPOState, Transition]):
         samples = self.score(state.learner.model.critic, batch)
         size = batch.reward.size
         flat = jax.tree.map(lambda x: x.reshape(size, *x.shape[2:]), samples)
-        rows = self._shuffled(size, key)
+        rows = shuffled_rows(
+            key, size=size, num_epochs=self.num_epochs, num_minibatches=self.num_minibatches
+        )
 
         def step(learner, rows):
             return descend(
@@ -169,16 +171,6 @@ class PPO(AbstractAlgorithm[ActorCritic, PPOState, Transition]):
         if self.value_clip is None:
             return squared_error(value, batch.value_target)
         return clipped_value_error(value, batch.old_value, batch.value_target, clip=self.value_clip)
-
-    def _shuffled(self, size: int, key: PRNGKeyArray) -> Int[Array, "minibatches samples"]:
-        """Row numbers: every epoch a fresh permutation, cut into minibatches."""
-        if size % self.num_minibatches:
-            raise ValueError(
-                f"`num_minibatches` ({self.num_minibatches}) must divide the rollout's {size}."
-            )
-        # Sorting random numbers shuffles; all epochs are sorted at once.
-        order = jnp.argsort(jr.bits(key, (self.num_epochs, size)), axis=-1)
-        return order.reshape(self.num_epochs * self.num_minibatches, -1)
 
     @property
     def optimiser(self) -> optax.GradientTransformation:

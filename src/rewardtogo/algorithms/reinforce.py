@@ -46,9 +46,9 @@ class REINFORCE(AbstractAlgorithm[EntropicPolicy, REINFORCEState, EpisodeBatch])
 
     Williams (1992); Sutton and Barto (2018), section 13.3. Summed over the steps of an episode and
     averaged over episodes: a mean over steps would be a ratio, biased when lengths differ. Without
-    `causality` every step is weighed by the return of its whole episode, $G_0$. With
-    `discount_scores` step $t$ also carries $\gamma^t$, which makes the estimate unbiased for the
-    gradient of the discounted return; without it, what it follows is the usual practice.
+    `causality` every step is weighed by the return of its whole episode, $G_0$, which is unbiased
+    for the gradient of the discounted return. With it, that takes `discount_scores`: step $t$ also
+    carries $\gamma^t$; without, what the estimate follows is the usual practice.
     """
 
     discount: Scalar = 0.99
@@ -60,7 +60,7 @@ class REINFORCE(AbstractAlgorithm[EntropicPolicy, REINFORCEState, EpisodeBatch])
     baseline: Baseline = Baseline.LEAVE_ONE_OUT
     """Subtracted from each return; leave-one-out is unbiased, batch-mean shrinks by 1 − 1/N."""
     discount_scores: bool = False
-    """Multiply step t's score by γ^t."""
+    """Multiply step t's score by γ^t; of no effect on the full return, which needs no factor."""
     entropy_coef: Scalar = 0.0
     """Weight of the entropy bonus."""
     max_grad_norm: Scalar = 0.5
@@ -102,7 +102,7 @@ class REINFORCE(AbstractAlgorithm[EntropicPolicy, REINFORCEState, EpisodeBatch])
             returns = jnp.broadcast_to(returns[:1], returns.shape)
         returns = jnp.where(batch.mask, returns, 0)
         weight = returns - _BASELINES[self.baseline](returns, batch.mask)
-        if self.discount_scores:
+        if self.discount_scores and self.causality:
             weight = weight * self.discount ** jnp.arange(len(weight))[:, None]
         return jnp.where(batch.mask, weight, 0)
 

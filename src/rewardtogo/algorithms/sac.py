@@ -65,7 +65,7 @@ class SAC(AbstractAlgorithm[ActorTwinCritic, SACState, Transition]):
             validate.in_interval("target_entropy", self.target_entropy, -1e9, 1e9)
 
     def init(self, models: ActorTwinCritic) -> SACState:
-        dtype = models.critic.value.layers[0].weight.dtype
+        dtype = models.critic.values[0].layers[0].weight.dtype
         log_temperature = jnp.log(jnp.asarray(self.initial_temperature, dtype))
         fresh = lambda model: learner(model, self.optimiser)
         return SACState(

@@ -1,7 +1,6 @@
 """`rtg check ENV`: what is wrong with an environment of your own?"""
 
 import dataclasses
-import sys
 from collections.abc import Sequence
 
 import tyro
@@ -24,7 +23,6 @@ class Check:
 def run(argv: Sequence[str]) -> int:
     """Print every problem found; exit status 1 if there is any."""
     options = parse(Check, argv, prog="rtg check", description="Find faults of an environment.")
-    sys.path.insert(0, "")
     from ..envs.check import check
 
     backend = None if options.backend == "auto" else options.backend

@@ -41,9 +41,34 @@ def parse(
         kind,
         prog=prog,
         description=description,
-        args=list(argv),
+        args=gathered(argv, "--env-arg"),
         default=default,
         registry=_REGISTRY,
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+        config=(tyro.conf.OmitArgPrefixes,),
         compact_help=False,
     )
+
+
+def gathered(argv: Sequence[str], flag: str) -> list[str]:
+    """`flag a … flag b` as `… flag a b`: of a flag given twice the first would be forgotten."""
+    rest, values, taking = [], [], False
+    for word in argv:
+        name, equals, value = word.partition("=")
+        if name.replace("_", "-") == flag:
+            values += [value] if equals else []
+            taking = not equals
+        elif taking and not word.startswith("-"):
+            values.append(word)
+        else:
+            taking = False
+            rest.append(word)
+    return [*rest, flag, *values] if values else rest
+
+
+def value_of(argv: Sequence[str], flag: str) -> str | None:
+    """What follows `flag` in `argv`, read before all of it can be."""
+    for word, after in zip(argv, [*argv[1:], None], strict=True):
+        name, equals, value = word.partition("=")
+        if name.replace("_", "-") == flag:
+            return value if equals else after
+    return None

@@ -54,6 +54,6 @@ def _has_avx512() -> bool:
 def _cache_programs() -> None:
     """Compile once for all later runs: 3.4 s becomes a fraction of a second."""
     if jax.config.jax_compilation_cache_dir is None:
-        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(cache / "rewardtogo" / "xla"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

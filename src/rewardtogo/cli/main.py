@@ -3,8 +3,8 @@
 import importlib
 import sys
 
-from .. import validate
 from .._version import __version__
+from ..validate import one_of
 
 
 COMMANDS = {
@@ -36,8 +36,10 @@ def main(argv: list[str] | None = None) -> int:
     if argv[0] == "--version":
         print(f"rewardtogo {__version__}")
         return 0
+    if "" not in sys.path:
+        sys.path.append("")  # an environment of the user's own may lie in the current folder
     try:
-        validate.one_of("command", argv[0], COMMANDS)
+        one_of("command", argv[0], COMMANDS)
         command = importlib.import_module(f".{argv[0]}_command", __package__)
         return command.run(argv[1:])
     except KeyboardInterrupt as interrupt:
@@ -48,13 +50,14 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:
         if not isinstance(error, _expected_errors()):
             raise
-        print(f"rtg {argv[0]}: {error}", file=sys.stderr)
+        notes = getattr(error, "__notes__", [])
+        print("\n".join([f"rtg {argv[0]}: {error}", *notes]), file=sys.stderr)
         return 2 if isinstance(error, ValueError) else 1
 
 
 def _expected_errors() -> tuple[type[Exception], ...]:
     """Errors that say all there is to say; anything else is a fault of ours, with its traceback."""
-    from ..envs.host import EnvironmentFault
+    from ..envs.block import EnvironmentFault
     from ..train import TrainingFault
 
     return ValueError, OSError, ImportError, EnvironmentFault, TrainingFault

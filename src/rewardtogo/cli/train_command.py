@@ -1,7 +1,6 @@
 """`rtg train ALGORITHM ENVIRONMENT`: train, show, keep."""
 
 import dataclasses
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +11,7 @@ from .. import validate
 from ..keeping import read_settings
 from ..recipes import RECIPES, default_recipe
 from ..settings import Device, RunSettings, Settings
-from .flags import parse
+from .flags import parse, value_of
 
 
 USAGE = f"""usage: rtg train ALGORITHM ENVIRONMENT [flags]
@@ -80,7 +79,11 @@ def _command(recipe: type) -> Any:
         [
             ("recipe", recipe, dataclasses.field()),
             ("run", RunSettings, dataclasses.field(default=RunSettings())),
-            ("session", Session, dataclasses.field(default=Session())),
+            (
+                "session",
+                tyro.conf.FlagCreatePairsOff[Session],
+                dataclasses.field(default=Session()),
+            ),
         ],
         frozen=True,
     )
@@ -90,9 +93,10 @@ def _saved_settings(
     flags: Sequence[str], algorithm: str, environment: str | None
 ) -> Settings | None:
     """On `--resume` the run's own settings are the defaults, so flags need not be repeated."""
-    if "--resume" not in flags or "--run-dir" not in flags[:-1]:
+    given = value_of(flags, "--run-dir")
+    if "--resume" not in flags or given is None:
         return None
-    folder = Path(flags[flags.index("--run-dir") + 1])
+    folder = Path(given)
     if not (folder / "settings.json").exists():
         return None
     saved = read_settings(folder)
@@ -104,7 +108,6 @@ def _train(settings: Settings, session: Session) -> int:
     from ..fit import fit, with_seeds
     from .machine import prepare
 
-    sys.path.insert(0, "")  # an environment of the user's own may lie in the current folder
     settings = with_seeds(settings)
     prepare(session.device, settings.run.seeds or 1)
     result = fit(

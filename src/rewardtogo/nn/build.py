@@ -4,7 +4,6 @@ import dataclasses
 import math
 from typing import Any, Literal
 
-import equinox as eqx
 import gymnasium as gym
 import jax.numpy as jnp
 import jax.random as jr
@@ -82,7 +81,8 @@ class Architecture:
         encode = encoder(self.observation_space, dtype=self.dtype)
         sizes = (encode.size + self.action_size, 1)
         one = lambda key: self._mlp(*sizes, fan_in_uniform, fan_in_uniform, key)
-        return TwinActionValue(encode, eqx.filter_vmap(one)(jr.split(key)))
+        first, second = jr.split(key)
+        return TwinActionValue(encode, (one(first), one(second)))
 
     def _mlp(
         self,

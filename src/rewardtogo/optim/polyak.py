@@ -12,12 +12,13 @@ M = TypeVar("M")
 
 
 def polyak[M](target: M, online: M, rate: Scalar) -> M:
-    """Move each float leaf of `target` part of the way: θ' ← θ' + ρ(θ − θ'), ρ being `rate`.
+    """Move each float leaf of `target` part of the way: θ' ← (1 − ρ)θ' + ρθ, ρ being `rate`.
 
     Lillicrap et al. (2016), algorithm 1. `rate` 1 copies, as a hard update does.
     """
 
     def move(slow, fast):
-        return slow + rate * (fast - slow) if eqx.is_inexact_array(slow) else fast
+        # Not θ' + ρ(θ − θ'), which copies only up to rounding.
+        return (1 - rate) * slow + rate * fast if eqx.is_inexact_array(slow) else fast
 
     return jax.tree.map(move, target, online)

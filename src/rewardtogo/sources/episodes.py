@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Bool, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Int, Key, PRNGKeyArray
 
 from .. import validate
 from .._scan import filter_scan
@@ -29,7 +29,7 @@ class EpisodeBatch(eqx.Module):
 class EpisodesState(eqx.Module):
     """Nothing lives from one gather to the next but counters and the environments' keys."""
 
-    env_key: PRNGKeyArray
+    env_key: Key[Array, " episode"]
     gathers: Int[Array, ""]
     steps: Int[Array, ""]
     tally: Tally
@@ -103,10 +103,9 @@ class Episodes(AbstractSource):
         carry = (env_state, observation, memory, alive, state.tally)
         xs = (jnp.arange(self.max_steps), jr.split(key, self.max_steps))
         (*_, tally), (transition, mask) = filter_scan(step, carry, xs)
-        fault = state.fault.first(transition, state.steps)
-        after = EpisodesState(
-            state.env_key, state.gathers + 1, state.steps + mask.sum(), tally, fault
-        )
+        fault = state.fault.first(transition, state.steps, mask=mask)
+        steps = state.steps + mask.sum(dtype=jnp.int32)
+        after = EpisodesState(state.env_key, state.gathers + 1, steps, tally, fault)
         return after, EpisodeBatch(transition, mask)
 
     def _transition(self, observation, action, record, out, alive, time) -> Transition:

@@ -21,11 +21,20 @@ class Fault(eqx.Module):
     env: Int[AnyArray, "*seed"]
     field: Int[AnyArray, "*seed"]
 
-    def first(self, rollout: Transition, steps_before: Int[Array, ""]) -> "Fault":
-        """Keep an earlier fault, or find the first in a rollout with axes `(time, env)`."""
+    def first(
+        self,
+        rollout: Transition,
+        steps_before: Int[Array, ""],
+        *,
+        mask: Bool[Array, "time env"] | None = None,
+    ) -> "Fault":
+        """Keep an earlier fault, or find the first in a rollout with axes `(time, env)`.
+
+        Only steps within `mask` count: what an environment gives after its end is never used.
+        """
         shape = rollout.reward.shape
         bad = [
-            _not_finite(rollout.next_observation, shape),
+            _not_finite((rollout.observation, rollout.next_observation), shape),
             _not_finite(rollout.reward, shape),
             _not_finite(rollout.action, shape),
         ]
@@ -33,7 +42,8 @@ class Fault(eqx.Module):
         never = jnp.iinfo(jnp.int32).max
         # One number holds place and field, so the smallest is the first in time.
         code = jnp.stack([place * len(FIELDS) + i for i in range(len(FIELDS))])
-        first = jnp.min(jnp.where(jnp.stack(bad), code, never))
+        counted = jnp.ones(shape, bool) if mask is None else mask
+        first = jnp.min(jnp.where(jnp.stack([b & counted for b in bad]), code, never))
         place, field = first // len(FIELDS), first % len(FIELDS)
         is_new = (self.step < 0) & (first != never)
         pick = lambda new, old: jnp.where(is_new, new, old).astype(jnp.int32)

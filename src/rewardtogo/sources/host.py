@@ -82,10 +82,11 @@ class HostRollout(AbstractSource):
                 observation, memory, key_data=key, time=time, num_steps=self.num_steps
             )
             step = step_pool(self.pool(), self.num_seeds, action)
-            rows.append(_transition(observation, action, record, step, self.num_seeds))
+            rows.append(_row(observation, action, record, step, self.num_seeds))
             observation = _by_seed(step.observation, self.num_seeds)
-            memory = _restarted(memory, behaviour.initial_memory, rows[-1].boundary)
-        rollout = jax.tree.map(lambda *xs: np.stack(xs, axis=1), *rows)
+            boundary = _by_seed(step.terminated | step.truncated, self.num_seeds)
+            memory = _restarted(memory, behaviour.initial_memory, boundary)
+        rollout = Transition(*jax.tree.map(lambda *xs: np.stack(xs, axis=1), *rows))
         tally, fault = _account(state.tally, state.fault, rollout, state.steps)
         episode = _by_seed(self.pool().episodes, self.num_seeds)
         steps = state.steps + self.steps_per_gather
@@ -139,31 +140,31 @@ class HostEpisodes(AbstractSource):
     def gather(self, state: HostState, behaviour: Any, *, key) -> tuple[HostState, EpisodeBatch]:
         self.pool().episodes = self.pool().episodes + 1
         observation = _by_seed(self.pool().reset(), self.num_seeds)
-        memory, rows, masks = behaviour.initial_memory, [], []
         alive = np.ones(observation.shape[:2], bool)
+        memory, rows, masks = _of_each_env(behaviour.initial_memory, alive.shape[1]), [], []
         while len(rows) < self.max_steps and alive.any():
             action, record, memory = behaviour.act(
                 observation, memory, key_data=key, time=len(rows), num_steps=self.max_steps
             )
             step = step_pool(self.pool(), self.num_seeds, action)
-            rows.append(_transition(observation, action, record, step, self.num_seeds))
+            rows.append(_row(observation, action, record, step, self.num_seeds))
             masks.append(alive)
             observation = _by_seed(step.observation, self.num_seeds)
-            alive = alive & ~rows[-1].boundary
+            alive = alive & ~_by_seed(step.terminated | step.truncated, self.num_seeds)
         batch = self._padded(rows, masks)
         tally, fault = _account_episodes(state.tally, state.fault, batch, state.steps)
         episode = _by_seed(self.pool().episodes, self.num_seeds)
-        steps = state.steps + batch.mask.sum(axis=(1, 2))
+        steps = state.steps + batch.mask.sum(axis=(1, 2), dtype=np.int32)
         return HostState(episode, observation, memory, steps, tally, fault), batch
 
-    def _padded(self, rows: list[Transition], masks: list[np.ndarray]) -> EpisodeBatch:
+    def _padded(self, rows: list[tuple], masks: list[np.ndarray]) -> EpisodeBatch:
         missing = self.max_steps - len(rows)
 
         def pad(*xs):
             x = np.stack(xs, axis=1)
             return np.concatenate([x, np.repeat(x[:, -1:], missing, axis=1)], axis=1)
 
-        transition = jax.tree.map(pad, *rows)
+        transition = Transition(*jax.tree.map(pad, *rows))
         mask = np.stack(masks, axis=1)
         mask = np.pad(mask, ((0, 0), (0, missing), (0, 0)))
         last = np.arange(self.max_steps)[None, :, None] == self.max_steps - 1
@@ -186,15 +187,15 @@ class HostEpisodes(AbstractSource):
 
 
 def fresh_host_state(pool: AbstractPool, num_seeds: int, memory: PyTree) -> HostState:
-    """Reset the pool and count from 0."""
-    observation = _by_seed(pool.reset(), num_seeds)
+    """Reset the pool and count from 0; `memory` is one environment's, `[seed, ...]`."""
+    observation, num_envs = _by_seed(pool.reset(), num_seeds), pool.num_envs // num_seeds
     per_seed = lambda tree: jax.tree.map(lambda x: np.stack([np.asarray(x)] * num_seeds), tree)
     return HostState(
         _by_seed(pool.episodes, num_seeds),
         observation,
-        memory,
+        _of_each_env(memory, num_envs),
         np.zeros(num_seeds, np.int32),
-        per_seed(empty_tally(pool.num_envs // num_seeds)),
+        per_seed(empty_tally(num_envs)),
         per_seed(no_fault()),
     )
 
@@ -211,9 +212,14 @@ def _by_seed(x: np.ndarray, num_seeds: int) -> np.ndarray:
     return x.reshape(num_seeds, -1, *x.shape[1:])
 
 
-def _transition(observation, action, record, step: PoolStep, num_seeds: int) -> Transition:
+def _of_each_env(memory: PyTree, num_envs: int) -> PyTree:
+    return jax.tree.map(lambda x: np.repeat(np.asarray(x)[:, None], num_envs, axis=1), memory)
+
+
+def _row(observation, action, record, step: PoolStep, num_seeds: int) -> tuple:
+    """The fields of a `Transition`; to make a module at every step costs 60 µs."""
     by_seed = lambda x: _by_seed(x, num_seeds)
-    return Transition(
+    return (
         observation,
         action,
         by_seed(step.reward),
@@ -252,10 +258,10 @@ def _account_episodes(tally: Tally, fault: Fault, batch: EpisodeBatch, steps: Ar
         jnp.zeros_like(tally.episode_return),
         jnp.zeros_like(tally.episode_length),
         tally.finished_return + transition.reward.sum(axis=0),
-        tally.finished_length + batch.mask.sum(axis=0),
+        tally.finished_length + batch.mask.sum(axis=0, dtype=jnp.int32),
         tally.finished + 1,
     )
-    return counted, fault.first(transition, steps)
+    return counted, fault.first(transition, steps, mask=batch.mask)
 
 
 def _without_partial(tally: Tally) -> Tally:

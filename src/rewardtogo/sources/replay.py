@@ -54,15 +54,14 @@ class Replay(AbstractSource):
     def warmup(self) -> tuple[AbstractBehaviour, int]:
         return self.explorer, math.ceil(self.warmup_steps / self.steps_per_gather)
 
-    def init(self, behaviour: AbstractBehaviour, *, key: PRNGKeyArray) -> Any:
+    # `behaviour` and `key` are what the collector takes: on the host, not those of a program.
+    def init(self, behaviour: Any, *, key: Any) -> Any:
         return self.collector.init(behaviour, key=key)
 
-    def resume(self, state: Any, behaviour: AbstractBehaviour) -> Any:
+    def resume(self, state: Any, behaviour: Any) -> Any:
         return self.collector.resume(state, behaviour)
 
-    def gather(
-        self, state: Any, behaviour: AbstractBehaviour, *, key: PRNGKeyArray
-    ) -> tuple[Any, Transition]:
+    def gather(self, state: Any, behaviour: Any, *, key: Any) -> tuple[Any, Transition]:
         state, rollout = self.collector.gather(state, behaviour, key=key)
         # The records of explorer and policy may differ, and no off-policy update reads them.
         return state, eqx.tree_at(lambda t: t.record, rollout, (), is_leaf=lambda x: x is None)

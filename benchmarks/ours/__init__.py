@@ -1,0 +1,1 @@
+"""Workers that measure rewardtogo, in the line protocol of `benchmarks.peers.protocol`."""

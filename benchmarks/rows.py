@@ -1,0 +1,141 @@
+"""The benchmarks: who does which work, and what is to be reached."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .goals import CALL, IMPORT, STEPS, UPDATES, WHOLE, AtMost, Faster, Figure, Goal
+from .workers import Command
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the page."""
+
+    key: str
+    work: str
+    figure: Figure
+    ours: Command
+    peers: tuple[Command, ...]
+    reach: tuple[Goal, ...]
+    aim: tuple[Goal, ...]
+    note: str = ""
+
+
+def rows(purejaxrl: Path | None) -> tuple[Row, ...]:
+    """All of them; `purejaxrl` is a clone of PureJaxRL, where there is one."""
+    return (
+        _ppo("ppo-1", 1, purejaxrl),
+        _ppo("ppo-8", 8, purejaxrl),
+        _ppo("ppo-32", 32, purejaxrl),
+        PPO_GYM,
+        SAC,
+        DQN,
+        DQN_SEEDS,
+        WHOLE_PROCESS,
+        GAE,
+    )
+
+
+def _ppo(key: str, seeds: int, purejaxrl: Path | None) -> Row:
+    """PPO on CartPole; PureJaxRL is the faster peer, so without it the goal is higher."""
+    arguments, quick = ("--seeds", str(seeds)), ("--total-steps", "51200")
+    ours = Command("rewardtogo", "ppo_cartpole", None, arguments, quick)
+    peers = (Command("rejax", "ppo_cartpole_rejax", "jax", arguments, quick),)
+    alone, both, aim = (1.4, 1.2, 1.4) if seeds == 1 else (1.75, 1.25, 1.5)
+    reach: tuple[Goal, ...] = (Faster(alone, ("rejax",)),)
+    if purejaxrl is not None:
+        folder = ("--folder", str(purejaxrl))
+        pure = Command("PureJaxRL", "ppo_cartpole_purejaxrl", "jax", (*arguments, *folder), quick)
+        peers = (pure, *peers)
+        reach = (Faster(both, ("PureJaxRL", "rejax")),)
+    return Row(
+        key=key,
+        work=f"PPO CartPole-v1, 4 × 128 steps, {'one seed' if seeds == 1 else f'{seeds} seeds'}",
+        figure=STEPS,
+        ours=ours,
+        peers=peers,
+        reach=reach,
+        aim=() if purejaxrl is None else (Faster(aim, ("PureJaxRL", "rejax")),),
+        note=""
+        if purejaxrl
+        else "Without PureJaxRL, which is 1.1–1.4 × rejax; so the reach is higher.",
+    )
+
+
+PPO_GYM = Row(
+    key="ppo-gym",
+    work="PPO CartPole-v1 through Gymnasium, 8 environments, zoo settings",
+    figure=STEPS,
+    ours=Command("rewardtogo", "ppo_gym", quick=("--steps", "5120")),
+    peers=(
+        Command("SBX", "ppo_gym_sbx", "torch", quick=("--steps", "5120")),
+        Command("SB3", "ppo_gym_sb3", "torch", quick=("--steps", "5120")),
+    ),
+    reach=(Faster(2.5, ("SBX",)),),
+    aim=(Faster(4.0, ("SBX",)),),
+)
+
+SAC = Row(
+    key="sac",
+    work="SAC Pendulum-v1, 256×256, batch 256, one update a step",
+    figure=UPDATES,
+    ours=Command("rewardtogo", "sac_pendulum", quick=("--steps", "500")),
+    peers=(
+        Command("SBX", "sac_pendulum_sbx", "torch", quick=("--steps", "500")),
+        Command("rejax", "sac_pendulum_rejax", "jax", quick=("--steps", "500")),
+        Command("SB3", "sac_pendulum_sb3", "torch", quick=("--steps", "200")),
+    ),
+    reach=(Faster(1.2, ("SBX", "rejax", "SB3")),),
+    aim=(Faster(1.3, ("SBX", "rejax", "SB3")),),
+)
+
+DQN = Row(
+    key="dqn",
+    work="DQN CartPole-v1, zoo settings",
+    figure=STEPS,
+    ours=Command("rewardtogo", "dqn_cartpole", quick=("--steps", "2560")),
+    peers=(
+        Command("SBX", "dqn_cartpole_sbx", "torch", quick=("--steps", "2560")),
+        Command("SB3", "dqn_cartpole_sb3", "torch", quick=("--steps", "1280")),
+    ),
+    reach=(Faster(2.0, ("SBX",)),),
+    aim=(Faster(2.2, ("SBX",)),),
+)
+
+DQN_SEEDS = Row(
+    key="dqn-8",
+    work="DQN CartPole-v1, zoo settings, 8 seeds: steps of all together",
+    figure=STEPS,
+    ours=Command(
+        "rewardtogo, 8 seeds", "dqn_cartpole", None, ("--seeds", "8"), ("--steps", "1280")
+    ),
+    peers=(Command("rewardtogo, one seed", "dqn_cartpole", quick=("--steps", "2560")),),
+    reach=(Faster(1.5, ("rewardtogo, one seed",)),),
+    aim=(Faster(1.8, ("rewardtogo, one seed",)),),
+    note="Our own with one seed stands in the peer's place.",
+)
+
+WHOLE_PROCESS = Row(
+    key="whole",
+    work="`rtg train ppo CartPole-v1 --seeds 1`, 500,000 steps, second time, whole process",
+    figure=WHOLE,
+    ours=Command("rewardtogo", "whole_process", quick=("--total-steps", "51200")),
+    peers=(Command("SB3 to 475", "sb3_cartpole_475", "torch"),),
+    reach=(AtMost(WHOLE, 6.0), AtMost(IMPORT, 2.3)),
+    aim=(AtMost(WHOLE, 5.0),),
+    note="Ours trains on to 500,000 steps, evaluates and saves; SB3 stops once it has reached 475.",
+)
+
+GAE = Row(
+    key="gae",
+    work="GAE on [2048, 64]",
+    figure=CALL,
+    ours=Command("rewardtogo", "gae", quick=("--calls", "200")),
+    peers=(
+        Command("rlax", "gae_rlax", "jax", quick=("--calls", "200")),
+        Command("NumPy loop", "gae_numpy", "torch", quick=("--calls", "10")),
+        Command("TorchRL", "gae_torchrl", "torch", quick=("--calls", "5")),
+    ),
+    reach=(Faster(1.0, ("rlax",)),),
+    aim=(AtMost(CALL, 159.0),),
+)

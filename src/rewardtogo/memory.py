@@ -1,0 +1,71 @@
+"""Is there room for a replay buffer? Asked before anything is compiled."""
+
+from pathlib import Path
+
+import gymnasium as gym
+import jax
+import numpy as np
+
+from .sources.protocol import AbstractSource
+from .sources.replay import Replay
+from .worlds import AbstractWorld
+
+
+def require_memory(source: AbstractSource, world: AbstractWorld) -> None:
+    """Raise `ValueError` if the replay buffers would take more than half of the free memory."""
+    if not isinstance(source, Replay):
+        return
+    observation, action = (_bytes(s) for s in (world.observation_space, world.action_space))
+    row = 2 * observation + action + 4 + 2  # reward, and two flags
+    needed, free = row * source.capacity * world.num_seeds, free_memory()
+    if free is not None and needed > free / 2:
+        raise ValueError(
+            f"`buffer_size` {source.capacity:,} needs {_size(needed)} ({world.num_seeds} seed(s) × "
+            f"{row} bytes a step), more than half of the {_size(free)} of memory that is free: "
+            "lower `buffer_size` or `seeds`."
+        )
+
+
+def _bytes(space: gym.Space) -> int:
+    """Of one element as a buffer holds it: what has 8 bytes is kept in 4."""
+    size = int(np.prod(space.shape or (), dtype=np.int64))
+    return size * min(np.dtype(space.dtype).itemsize, 4)
+
+
+def _size(number: float) -> str:
+    unit, name = (2**30, "GiB") if number >= 2**30 else (2**20, "MiB")
+    return f"{number / unit:,.1f} {name}"
+
+
+def free_memory() -> int | None:
+    """Bytes that the default device has left; None where that cannot be told."""
+    device = jax.local_devices()[0]
+    if device.platform != "cpu":
+        stats = device.memory_stats() or {}
+        return stats["bytes_limit"] - stats["bytes_in_use"] if "bytes_limit" in stats else None
+    found = [bytes_left for bytes_left in (_free_in_machine(), _free_in_container()) if bytes_left]
+    return min(found, default=None)
+
+
+def _free_in_machine() -> int | None:
+    try:
+        text = Path("/proc/meminfo").read_text()
+    except OSError:
+        return None
+    fields = dict(line.split(":", 1) for line in text.splitlines())
+    return int(fields["MemAvailable"].split()[0]) * 1024
+
+
+def _free_in_container() -> int | None:
+    """What a control group allows, where it does not allow everything."""
+    group = Path("/sys/fs/cgroup")
+    try:
+        texts = [(group / f"memory.{name}").read_text() for name in ("max", "current", "stat")]
+    except OSError:
+        return None
+    limit, used, statistics = texts
+    if not limit.strip().isdecimal():
+        return None
+    fields = dict(line.split() for line in statistics.splitlines())
+    cached = int(fields["inactive_file"]) + int(fields["active_file"])  # given back when needed
+    return max(1, int(limit) - int(used) + cached)

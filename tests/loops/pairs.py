@@ -1,0 +1,138 @@
+"""One small training problem for each algorithm, on either side, everything in float64."""
+
+import dataclasses
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+
+from rewardtogo.algorithms.dqn import DQN
+from rewardtogo.algorithms.normalised import Normalised
+from rewardtogo.algorithms.ppo import PPO, ActorCritic
+from rewardtogo.algorithms.reinforce import REINFORCE
+from rewardtogo.algorithms.sac import SAC, ActorTwinCritic
+from rewardtogo.envs.classic.cartpole import CartPole
+from rewardtogo.envs.classic.pendulum import Pendulum
+from rewardtogo.envs.wrappers import ScaledActions, TimeLimit
+from rewardtogo.loop import ENVIRONMENTS, warmup_gathers
+from rewardtogo.nn.build import Architecture
+from rewardtogo.nn.policies import Explorer
+from rewardtogo.sources.episodes import Episodes
+from rewardtogo.sources.host import HostEpisodes, HostRollout
+from rewardtogo.sources.replay import Replay
+from rewardtogo.sources.rollout import Rollout
+from rewardtogo.train import build_program
+from sources.as_gym import pool_of
+
+
+ALGORITHMS = ["ppo", "reinforce", "dqn", "sac"]
+NUM_ENVS, NUM_STEPS, MAX_STEPS = 3, 8, 14
+KEYS = jr.split(jr.key(21), 2)
+EVER = 10**6
+
+
+@dataclasses.dataclass
+class Problem:
+    """An algorithm and its models, and a source of its batches in JAX or on the host."""
+
+    name: str
+    dtype: str = "float64"
+
+    @property
+    def inner_env(self):
+        """CartPole ends and is cut in turn, Pendulum is only cut."""
+        env = Pendulum if self.name == "sac" else CartPole
+        return TimeLimit(env(dtype=self.dtype), MAX_STEPS)
+
+    @property
+    def env(self):
+        return ScaledActions(self.inner_env) if self.name == "sac" else self.inner_env
+
+    @property
+    def algorithm(self):
+        """PPO is normalised, so that the statistics are compared as well."""
+        ppo = PPO(num_epochs=2, num_minibatches=3, learning_rate=1e-2, anneal_updates=20)
+        shape, dtype = self.env.observation_space.shape, jnp.dtype(self.dtype)
+        normalised = {"observations": True, "rewards": True, "discount": 0.9, "dtype": dtype}
+        return {
+            "ppo": Normalised(ppo, observation_shape=shape, num_envs=NUM_ENVS, **normalised),
+            "reinforce": REINFORCE(learning_rate=1e-2),
+            "dqn": DQN(learning_rate=1e-2, target_period=3, double=True, epsilon_updates=10),
+            "sac": SAC(learning_rate=1e-2, polyak_rate=0.1),
+        }[self.name]
+
+    def models(self, key):
+        spaces = self.env.observation_space, self.env.action_space
+        nets = Architecture(*spaces, (5,), "tanh", jnp.dtype(self.dtype))
+        one, two = jr.split(key)
+        return {
+            "ppo": lambda: ActorCritic(nets.actor(one, log_std=0.0), nets.state_value(two)),
+            "reinforce": lambda: nets.actor(one, log_std=0.0),
+            "dqn": lambda: nets.action_values(one),
+            "sac": lambda: ActorTwinCritic(nets.squashed_actor(one), nets.twin_values(two)),
+        }[self.name]()
+
+    def source(self, keys, *, on_host):
+        episodes = self.name == "reinforce"
+        if on_host:
+            env_keys = [k for key in keys for k in jr.split(jr.fold_in(key, ENVIRONMENTS), NUM_ENVS)]
+            pool, _ = pool_of(self.inner_env, env_keys, gathers=episodes)
+            if episodes:
+                return HostEpisodes(lambda: pool, MAX_STEPS - 2, len(keys))
+            rollout = HostRollout(lambda: pool, NUM_ENVS, NUM_STEPS, len(keys))
+        elif episodes:
+            return Episodes(self.env, NUM_ENVS, MAX_STEPS - 2)
+        else:
+            rollout = Rollout(self.env, NUM_ENVS, NUM_STEPS)
+        return rollout if self.name == "ppo" else self.replay(rollout)
+
+    def replay(self, rollout):
+        """The ring is full after three iterations, one of them the warm-up."""
+        actions = (2, 0) if self.name == "dqn" else (None, 1)
+        explorer = Explorer(*actions, 1, jnp.dtype(self.dtype))
+        size = NUM_ENVS * NUM_STEPS
+        return Replay(rollout, explorer, 3 * size, batch_size=6, num_updates=4, warmup_steps=size)
+
+    def program(self, keys, *, on_host=False):
+        source = self.source(keys, on_host=on_host)
+        return build_program(self.algorithm, source, self.models, keys=keys), source
+
+
+@functools.cache
+def prepared(name, num_seeds=2, *, on_host=False):
+    """The program of a problem, compiled once for all tests, and its source."""
+    return Problem(name).program(KEYS[:num_seeds], on_host=on_host)
+
+
+def run(program, source, *cuts, state=None):
+    """Run from iteration `cuts[0]`, one chunk to each of the others: the state and all totals."""
+    state = program.init() if state is None else state
+    warm, found = warmup_gathers(source), []
+    for first, last in itertools.pairwise(cuts):
+        state, totals = program.chunk(state, warm + first, warm + last, EVER)
+        found.append(totals)
+    return state, found
+
+
+def as_numpy(tree):
+    """Copies on the host, with random keys as numbers, so that a donated state can be kept."""
+    is_key = lambda x: jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+    return jax.tree.map(lambda x: np.array(jr.key_data(x) if is_key(x) else x), tree)
+
+
+def drained(state):
+    """Without the episodes of the last report, whose number depends on where reports fall."""
+    return dataclasses.replace(
+        state, gatherer=dataclasses.replace(state.gatherer, tally=state.gatherer.tally.drained())
+    )
+
+
+def assert_same_bits(ours, theirs):
+    """Every array of two states, keys and counters included."""
+    ours, theirs = as_numpy(ours), as_numpy(theirs)
+    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        assert a.dtype == b.dtype and a.tobytes() == b.tobytes()
