@@ -4,8 +4,8 @@ BIN := .venv/bin
 ARGS :=
 export PYTHON
 
-# A second run of the tests takes its compiled programs from the cache. JAX does not write its entries atomically, so the
-# one a killed test leaves behind may be cut short: it is compiled again, and must not fail a test.
+# A second run of the tests takes its compiled programs from the cache. JAX does not write its entries
+# atomically, so one that a killed test leaves behind may be cut short: it must not fail the next run.
 PYTEST := JAX_COMPILATION_CACHE_DIR="$(CURDIR)/.venv/jax-cache" JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \
 	$(BIN)/python -m pytest -W "ignore:Error reading persistent compilation cache:UserWarning"
 

@@ -62,7 +62,7 @@ def _run(arguments: argparse.Namespace) -> int:
         page.check(output)
     _require_peers(wanted, install=not arguments.no_install)
     folder = RESULTS / "quick" if arguments.quick else RESULTS
-    failed = False
+    measured: list[Record] = []
     for row in wanted:
         try:
             record = pairs.measure(
@@ -72,19 +72,18 @@ def _run(arguments: argparse.Namespace) -> int:
                 say=_say,
             )
         except WorkerFailed as failure:
-            failed = True
             _say(f"{row.key}: {failure}")
             continue
         _keep(folder, record)
+        measured.append(record)
     if arguments.only is None or scaling.KEY in arguments.only:
         _keep(folder, scaling.measure(quick=arguments.quick, say=_say))
     kept = [record for row in known if (record := _kept(folder, row.key))]
     if output is not None:
         _write(output, kept, _kept(folder, scaling.KEY), of=len(known))
-    if wanted:
-        chosen = {row.key for row in wanted}
-        print(page.terminal([record for record in kept if record["key"] in chosen]))
-    return 1 if failed else 0
+    if measured:
+        print(page.terminal(measured))
+    return 0 if len(measured) == len(wanted) else 1
 
 
 def _require_peers(wanted: Sequence[Row], *, install: bool) -> None:

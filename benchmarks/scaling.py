@@ -87,8 +87,9 @@ def draw(record: dict[str, Any], path: Path) -> str | None:
 
 def _point(setting: dict[str, int], *, quick: bool) -> Point:
     iteration = ROLLOUT * setting["environments"]
-    # Enough for the clock, and two whole iterations at least.
-    steps = max(iteration * 2, 5_120 if quick else 51_200)
+    # Enough for the clock, less where a step costs more, and two whole iterations at least.
+    enough = (5_120 if quick else 51_200) * BASE["width"] // max(BASE["width"], setting["width"])
+    steps = max(iteration * 2, enough)
     flags = itertools.chain.from_iterable((FLAGS[name], str(setting[name])) for name in setting)
     command = Command("rewardtogo", "ppo_cartpole", None, (*flags, "--total-steps", str(steps)))
     replies = []

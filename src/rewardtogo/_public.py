@@ -8,7 +8,13 @@ from .algorithms.reinforce import REINFORCE as REINFORCE, Baseline as Baseline
 from .algorithms.sac import SAC as SAC
 from .envs.registry import make as make
 from .fit import fit as fit
-from .recipes import default_recipe as default_recipe
+from .recipes import (
+    DQNRecipe as DQNRecipe,
+    PPORecipe as PPORecipe,
+    REINFORCERecipe as REINFORCERecipe,
+    SACRecipe as SACRecipe,
+    default_recipe as default_recipe,
+)
 from .results import Result as Result
 from .saved import load as load
 from .settings import RunSettings as RunSettings, Settings as Settings

@@ -68,7 +68,7 @@ def fit(
     total_steps = settings.recipe.total_steps
     with (
         contextlib.closing(settings.world()) as world,
-        Progress(total_steps, unit="steps a seed", quiet=quiet) as progress,
+        Progress(total_steps, unit="steps", quiet=quiet) as progress,
     ):
         ingredients = settings.recipe.build(world)
         require_memory(ingredients.source, world)
@@ -123,7 +123,8 @@ class Session:
 
     def run(self, parameters: PyTree | None, *, resume: bool) -> Result:
         """Train to the end and evaluate; `parameters` replace those that a new run begins with."""
-        self.progress.say(f"Run folder: {self.folder.path}")
+        several = f", {len(self.seeds)} seeds side by side" if len(self.seeds) > 1 else ""
+        self.progress.say(f"Run folder: {self.folder.path}{several}")
         began = time.monotonic()
         keys = jax.vmap(jr.key)(jnp.asarray(self.seeds, jnp.uint32))
         program = build_program(*self.ingredients, keys=keys)
@@ -223,7 +224,10 @@ class Session:
         wanted = self.settings.run.stop_at_return
         if wanted is None or not extra:
             return False
-        return bool(extra["eval/mean_reward"].mean() >= wanted)
+        reached = extra["eval/mean_reward"].mean()
+        if reached >= wanted:
+            self.progress.say(f"Stopping: evaluated return {reached:.4g} reached {wanted:g}.")
+        return bool(reached >= wanted)
 
     def _text(self, report: Report, extra: dict[str, np.ndarray]) -> str:
         name = "eval/mean_reward" if extra else "rollout/ep_rew_mean"

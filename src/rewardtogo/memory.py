@@ -11,6 +11,9 @@ from .sources.replay import Replay
 from .worlds import AbstractWorld
 
 
+CONTROL_GROUP = Path("/sys/fs/cgroup")
+
+
 def require_memory(source: AbstractSource, world: AbstractWorld) -> None:
     """Raise `ValueError` if the replay buffers would take more than half of the free memory."""
     if not isinstance(source, Replay):
@@ -32,7 +35,7 @@ def _bytes(space: gym.Space) -> int:
     return size * min(np.dtype(space.dtype).itemsize, 4)
 
 
-def _size(number: float) -> str:
+def _size(number: int) -> str:
     unit, name = (2**30, "GiB") if number >= 2**30 else (2**20, "MiB")
     return f"{number / unit:,.1f} {name}"
 
@@ -58,9 +61,10 @@ def _free_in_machine() -> int | None:
 
 def _free_in_container() -> int | None:
     """What a control group allows, where it does not allow everything."""
-    group = Path("/sys/fs/cgroup")
     try:
-        texts = [(group / f"memory.{name}").read_text() for name in ("max", "current", "stat")]
+        texts = [
+            (CONTROL_GROUP / f"memory.{name}").read_text() for name in ("max", "current", "stat")
+        ]
     except OSError:
         return None
     limit, used, statistics = texts

@@ -43,8 +43,9 @@ def play(
     frames, returns = [], []
     with (
         contextlib.closing(make_host(name, arguments)()) as env,
-        Progress(num_episodes, unit="episode") as progress,
+        Progress(num_episodes, unit="episodes") as progress,
     ):
+        progress.begin()
         for episode in range(num_episodes):
             pictures, rewards = zip(
                 *_episode(env, predictor, seed + episode, max_steps), strict=True
@@ -52,7 +53,7 @@ def play(
             frames += pictures
             returns.append(float(sum(rewards)))
             progress.update(episode + 1, f"return {returns[-1]:.1f}")
-        frames_per_second = env.metadata.get("render_fps", 30)
+        frames_per_second = float(env.metadata.get("render_fps", 30))
     _write(video, frames, frames_per_second)
     return returns
 

@@ -11,8 +11,7 @@ class Progress:
 
     def __init__(self, total: int, *, unit: str, quiet: bool = False):
         self._total, self._unit, self._quiet = total, unit, quiet
-        self._bar = None
-        self.begin(0)
+        self._bar: tqdm | None = None
 
     def __enter__(self) -> "Progress":
         return self
@@ -21,15 +20,17 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def begin(self, done: int) -> None:
-        """Take `done` as what was done before: it does not count as speed."""
+    def begin(self, done: int = 0) -> None:
+        """Show the bar; `done` was done before, and does not count as speed."""
         self._next_line = done + self._total / 10
         self._start, self._updates = (done, time.monotonic()), 0
-        if self._bar is not None:
-            self._bar.close()
         if not self._quiet and sys.stderr.isatty():
             self._bar = tqdm(
-                total=self._total, initial=done, unit=self._unit, unit_scale=True, leave=False
+                total=self._total,
+                initial=min(done, self._total),
+                unit=f" {self._unit}",
+                unit_scale=True,
+                leave=False,
             )
 
     def update(self, done: int, text: str) -> None:
@@ -37,7 +38,7 @@ class Progress:
         line = done >= self._next_line or done >= self._total
         if self._bar is not None:
             self._bar.set_postfix_str(text, refresh=False)
-            self._bar.update(done - self._bar.n)
+            self._bar.update(min(done, self._total) - self._bar.n)
         elif line and not self._quiet:
             self._next_line = done + self._total / 10
             print(f"{self._line(done)}  {text}", file=sys.stderr, flush=True)

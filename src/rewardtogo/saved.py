@@ -12,7 +12,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import PyTree
 
-from . import checkpoint, validate
+from . import checkpoint
 from .envs.wrappers import scale_action
 from .evaluate import make_evaluator
 from .keeping import policy_folder, read_settings
@@ -63,7 +63,11 @@ class SavedRun:
         """The policy of one training seed; the first without one named."""
         first = self.settings.run.seed
         number = first if seed is None else seed
-        validate.in_interval("seed", number, first, first + self.num_seeds - 1)
+        if not 0 <= number - first < self.num_seeds:
+            last = first + self.num_seeds - 1
+            raise ValueError(
+                f"{self.path} trained the seeds {first} to {last}, not `seed` {number}."
+            )
         return self.policy_of(jax.tree.map(lambda x: x[number - first], self.arrays))
 
     def evaluate(self, *, num_episodes: int, seed: int) -> Evaluation:
@@ -114,7 +118,7 @@ class Predictor:
         action, memory = self._act(observation, memory, key, deterministic)
         action = np.asarray(action)
         if isinstance(self.action_space, gym.spaces.Discrete):
-            return action + self.action_space.start, memory
+            return np.asarray(action + self.action_space.start), memory
         return scale_action(self.action_space, action), memory
 
 

@@ -78,9 +78,14 @@ class Settings:
         if not isinstance(self.recipe, RECIPES[self.algorithm]):
             raise ValueError(f"{type(self.recipe).__name__} is no recipe of `{self.algorithm}`.")
         validate.count("total_steps", self.recipe.total_steps)
-        validate.in_interval("total_steps", self.recipe.total_steps, 1, MOST_STEPS)
-        last = self.run.seed + (self.run.seeds or 1) - 1
-        validate.in_interval("the last of `seed` and on", last, 0, MOST_SEEDS - 1)
+        if self.recipe.total_steps > MOST_STEPS:
+            raise ValueError(
+                f"`total_steps` may be at most {MOST_STEPS:,}; got {self.recipe.total_steps:,}."
+            )
+        if self.run.seed + (self.run.seeds or 1) > MOST_SEEDS:
+            raise ValueError(
+                f"`seed` + `seeds` may be at most {MOST_SEEDS:,}; got {self.run.seed:,}."
+            )
 
     def __repr__(self) -> str:
         return "\n".join(_lines("", self))

@@ -38,10 +38,17 @@ def unit_interval(name: str, value: Any) -> None:
     in_interval(name, value, 0.0, 1.0)
 
 
-def count(name: str, value: int, *, least: int = 1) -> None:
+def count(name: str, value: Any, *, least: int = 1) -> None:
     """Raise `ValueError` unless `value` is a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"`{name}` must be a whole number, at least {least}; got {value!r}.")
+
+
+def whole_seed(name: str, value: int) -> None:
+    """Raise `ValueError` unless `value` is a seed: a whole number from 0, below 2³¹."""
+    count(name, value, least=0)
+    if value >= 2**31:
+        raise ValueError(f"`{name}` must be below 2**31 = {2**31}; got {value}.")
 
 
 def one_of(what: str, name: str, allowed: Iterable[str]) -> None:

@@ -55,7 +55,7 @@ class Problem:
     def algorithm(self):
         """PPO is normalised, so that the statistics are compared as well."""
         ppo = PPO(num_epochs=2, num_minibatches=3, learning_rate=1e-2, anneal_updates=20)
-        shape, dtype = self.env.observation_space.shape, jnp.dtype(self.dtype)
+        shape, dtype = self.env.observation_space.shape or (), jnp.dtype(self.dtype)
         normalised = {"observations": True, "rewards": True, "discount": 0.9, "dtype": dtype}
         return {
             "ppo": Normalised(ppo, observation_shape=shape, num_envs=NUM_ENVS, **normalised),
@@ -78,7 +78,9 @@ class Problem:
     def source(self, keys, *, on_host):
         episodes = self.name == "reinforce"
         if on_host:
-            env_keys = [k for key in keys for k in jr.split(jr.fold_in(key, ENVIRONMENTS), NUM_ENVS)]
+            env_keys = [
+                k for key in keys for k in jr.split(jr.fold_in(key, ENVIRONMENTS), NUM_ENVS)
+            ]
             pool, _ = pool_of(self.inner_env, env_keys, gathers=episodes)
             if episodes:
                 return HostEpisodes(lambda: pool, MAX_STEPS - 2, len(keys))
@@ -121,13 +123,6 @@ def as_numpy(tree):
     """Copies on the host, with random keys as numbers, so that a donated state can be kept."""
     is_key = lambda x: jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
     return jax.tree.map(lambda x: np.array(jr.key_data(x) if is_key(x) else x), tree)
-
-
-def drained(state):
-    """Without the episodes of the last report, whose number depends on where reports fall."""
-    return dataclasses.replace(
-        state, gatherer=dataclasses.replace(state.gatherer, tally=state.gatherer.tally.drained())
-    )
 
 
 def assert_same_bits(ours, theirs):

@@ -5,7 +5,7 @@ import jax
 import jax.random as jr
 import numpy as np
 
-from rewardtogo.envs.host import InProcess
+from rewardtogo.envs.host import InProcess, episode_seed
 from sources.toys import compiled
 
 
@@ -16,10 +16,11 @@ class JaxAsGym(gym.Env):
     """Episode e resets with `fold_in(key, e)`, as `Rollout` does, whatever the seed it is given.
 
     With `gathers`, e counts the resets that were asked for, from the second on, and not those
-    that follow the end of an episode: so a source of whole episodes numbers its gathers.
+    that follow the end of an episode: so a source of whole episodes numbers its gathers. The seed
+    of episode 0 begins everything anew.
     """
 
-    def __init__(self, env, key, *, gathers=False):
+    def __init__(self, env, key, first_seed, *, gathers=False):
         self.observation_space, self.action_space = env.observation_space, env.action_space
         if isinstance(env.action_space, gym.spaces.Box):
             box = env.action_space
@@ -27,12 +28,14 @@ class JaxAsGym(gym.Env):
             self.action_space = gym.spaces.Box(
                 box.low.astype(dtype), box.high.astype(dtype), dtype=dtype
             )
-        self._env, self._key, self._gathers = env, key, gathers
+        self._env, self._key, self._gathers, self._first_seed = env, key, gathers, first_seed
         self._episode, self._ended, self.seeds = -1, False, []
 
     def reset(self, *, seed=None, options=None):
         self.seeds.append(seed)
-        if not (self._gathers and self._ended):
+        if seed == self._first_seed:
+            self._episode = 0
+        elif not (self._gathers and self._ended):
             self._episode += 1
         self._ended = False
         number = max(self._episode - self._gathers, 0)
@@ -51,7 +54,9 @@ def pool_of(env, env_keys, *, gathers=False, run_seed=0):
     made = []
 
     def make():
-        made.append(JaxAsGym(env, env_keys[len(made)], gathers=gathers))
+        index = len(made)
+        first_seed = episode_seed(run_seed, index, 0)
+        made.append(JaxAsGym(env, env_keys[index], first_seed, gathers=gathers))
         return made[-1]
 
     dtype = env.observation_space.dtype

@@ -1,6 +1,5 @@
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
@@ -38,9 +37,7 @@ def test_each_column_is_one_episode_of_its_own(run, index):
         length = int(batch.mask[:, column].sum())
         assert np.array_equal(batch.mask[:, column], np.arange(MAX_STEPS) < length)
         step = jax.tree.map(lambda x, n=length, c=column: x[:n, c], batch.transition)
-        rows = stepped_by_hand(
-            Walk(max_steps=6), env_key[None], step.action[:, None], first=index
-        )
+        rows = stepped_by_hand(Walk(max_steps=6), env_key[None], step.action[:, None], first=index)
         rows = [row[:, 0] for row in rows]
         observation, reward, next_observation, terminated, truncated, since = rows
         assert np.allclose(step.observation, observation, atol=1e-6)
@@ -103,4 +100,4 @@ def test_a_limit_of_the_environment_truncates_too():
 @pytest.mark.parametrize("field", ["num_episodes", "max_steps"])
 def test_counts_are_checked(field):
     with pytest.raises(ValueError, match=f"`{field}` must be a whole number, at least 1; got 0"):
-        Episodes(**{"env": Walk(), "num_episodes": 1, "max_steps": 1} | {field: 0})
+        Episodes(Walk(), **({"num_episodes": 1, "max_steps": 1} | {field: 0}))

@@ -44,7 +44,7 @@ def gathered(source, state, behaviour, gathers):
 def run(behaviour):
     pool, _ = pool_of(Walk(), ENV_KEYS)
     source = rollout_source(pool)
-    return gathered(source, source.init(behaviour, key=None), behaviour, GATHERS)
+    return gathered(source, source.init(behaviour, key=jr.key(0)), behaviour, GATHERS)
 
 
 @pytest.mark.parametrize("seed", range(NUM_SEEDS))
@@ -95,7 +95,7 @@ def test_tally_and_counters_against_a_plain_count(run):
 def test_the_first_fault_of_each_seed_is_found(behaviour):
     pool, _ = pool_of(Walk(broken="reward"), ENV_KEYS)
     source = rollout_source(pool)
-    state, rollout = gathered(source, source.init(behaviour, key=None), behaviour, GATHERS)
+    state, rollout = gathered(source, source.init(behaviour, key=jr.key(0)), behaviour, GATHERS)
     for seed in range(NUM_SEEDS):
         bad = np.argwhere(np.isnan(rollout.reward[seed]))
         found = (state.fault.step[seed], state.fault.env[seed])
@@ -103,11 +103,20 @@ def test_the_first_fault_of_each_seed_is_found(behaviour):
     assert FIELDS[int(state.fault.field[0])] == "reward" and np.any(state.fault.step > 0)
 
 
+def test_a_source_begins_at_the_beginning_each_time(behaviour, run):
+    pool, _ = pool_of(Walk(), ENV_KEYS)
+    source = rollout_source(pool)
+    gathered(source, source.init(behaviour, key=jr.key(0)), behaviour, 2)
+    again = gathered(source, source.init(behaviour, key=jr.key(0)), behaviour, GATHERS)
+    for ours, expected in zip(jax.tree.leaves(again), jax.tree.leaves(run), strict=True):
+        assert np.array_equal(ours, expected)
+
+
 def test_resumed_environments_begin_the_next_episodes(behaviour):
     """Counters go on where they were, episodes are new, and half-finished ones are forgotten."""
     pool, _ = pool_of(Walk(), ENV_KEYS, run_seed=RUN_SEED)
     source = rollout_source(pool)
-    before, _ = gathered(source, source.init(behaviour, key=None), behaviour, 2)
+    before, _ = gathered(source, source.init(behaviour, key=jr.key(0)), behaviour, 2)
     pool, made = pool_of(Walk(), ENV_KEYS, run_seed=RUN_SEED)
     after = rollout_source(pool).resume(before, behaviour)
     assert np.array_equal(after.episode, before.episode + 1)
@@ -125,7 +134,7 @@ def episodes(behaviour):
     """Two gathers of episodes that would end after 6 steps at the latest, cut after 5."""
     pool, _ = pool_of(Walk(), ENV_KEYS, gathers=True)
     source = HostEpisodes(lambda: pool, 5, NUM_SEEDS)
-    first, one = source.gather(source.init(behaviour, key=None), behaviour, key=key_data(0))
+    first, one = source.gather(source.init(behaviour, key=jr.key(0)), behaviour, key=key_data(0))
     second, two = source.gather(first, behaviour, key=key_data(1))
     return second, [one, two]
 
@@ -169,7 +178,7 @@ def test_what_a_finished_episodes_successor_gives_is_no_fault(behaviour):
     """The environment goes on with another episode, which nobody sees."""
     pool, _ = pool_of(Walk(max_steps=3, broken="reset"), jr.split(jr.key(2), TOTAL))
     source = HostEpisodes(lambda: pool, 12, NUM_SEEDS)
-    state, batch = source.gather(source.init(behaviour, key=None), behaviour, key=key_data(0))
+    state, batch = source.gather(source.init(behaviour, key=jr.key(0)), behaviour, key=key_data(0))
     bad = np.isnan(batch.transition.observation.sum(-1))
     assert bad.any() and not (bad & batch.mask).any()
     assert np.array_equal(state.fault.step, [-1, -1])
@@ -178,7 +187,7 @@ def test_what_a_finished_episodes_successor_gives_is_no_fault(behaviour):
 def test_resumed_episodes_are_new_ones(behaviour):
     pool, made = pool_of(Walk(), ENV_KEYS, gathers=True, run_seed=RUN_SEED)
     source = HostEpisodes(lambda: pool, 5, NUM_SEEDS)
-    before, _ = source.gather(source.init(behaviour, key=None), behaviour, key=key_data(0))
+    before, _ = source.gather(source.init(behaviour, key=jr.key(0)), behaviour, key=key_data(0))
     seen = [set(env.seeds) for env in made]
     pool, made = pool_of(Walk(), ENV_KEYS, gathers=True, run_seed=RUN_SEED)
     source = HostEpisodes(lambda: pool, 5, NUM_SEEDS)

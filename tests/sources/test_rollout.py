@@ -140,11 +140,11 @@ def test_the_record_is_the_log_probability_of_the_action(key):
 @pytest.mark.parametrize("field", ["num_envs", "num_steps"])
 def test_counts_are_checked(field):
     with pytest.raises(ValueError, match=f"`{field}` must be a whole number, at least 1; got 0"):
-        Rollout(**{"env": Walk(), "num_envs": 1, "num_steps": 1} | {field: 0})
+        Rollout(Walk(), **({"num_envs": 1, "num_steps": 1} | {field: 0}))
 
 
 def test_one_rollout_is_one_batch(run):
     source = Rollout(Walk(), NUM_ENVS, NUM_STEPS)
-    stack = source.batches((), run[1], index=0, key=KEY)
+    stack = source.batches((), run[1], index=jnp.array(0), key=KEY)
     assert dataclasses.replace(stack, record=()).reward.shape == (1, *run[1].reward.shape)
     assert source.steps_per_gather == NUM_ENVS * NUM_STEPS and source.warmup is None

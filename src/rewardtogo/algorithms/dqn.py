@@ -15,6 +15,7 @@ from ..nn.policies import AbstractPolicy, Sampled
 from ..nn.values import ActionValues
 from ..optim.learner import Learner, descend, learner
 from ..optim.polyak import polyak
+from ..optim.schedule import annealed
 from ..types import Metrics, Scalar, Transition
 from .protocol import AbstractAlgorithm
 
@@ -45,7 +46,8 @@ class DQN(AbstractAlgorithm[ActionValues, DQNState, Transition]):
     \qquad a^* = \arg\max_{a'} Q^-(s',a')$$
 
     with the Huber loss ℓ; Mnih et al. (2015), algorithm 1. With `double`, the online network picks
-    $a^*$; van Hasselt et al. (2016), eq. 4. No bootstrap after termination, one after truncation.
+    $a^*$; van Hasselt et al. (2016), section "Double DQN". No bootstrap after termination, one
+    after truncation.
     """
 
     discount: Scalar = 0.99
@@ -66,6 +68,8 @@ class DQN(AbstractAlgorithm[ActionValues, DQNState, Transition]):
     """Updates over which the exploration rate falls linearly."""
     huber_delta: Scalar = 1.0
     """Error beyond which the loss is linear, in units of return."""
+    anneal_updates: int = 0
+    """Updates over which the learning rate falls linearly to 0; 0 keeps it constant."""
 
     def __check_init__(self):
         validate.unit_interval("discount", self.discount)
@@ -76,6 +80,7 @@ class DQN(AbstractAlgorithm[ActionValues, DQNState, Transition]):
         validate.unit_interval("epsilon_end", self.epsilon_end)
         validate.count("epsilon_updates", self.epsilon_updates)
         validate.positive("huber_delta", self.huber_delta)
+        validate.count("anneal_updates", self.anneal_updates, least=0)
 
     def init(self, models: ActionValues) -> DQNState:
         return DQNState(learner(models, self.optimiser), models, jnp.zeros((), jnp.int32))
@@ -107,7 +112,7 @@ class DQN(AbstractAlgorithm[ActionValues, DQNState, Transition]):
         updates = state.updates + 1
         rate = jnp.where(updates % self.target_period == 0, self.polyak_rate, 0.0)
         slow = polyak(state.target, critic.model, rate)
-        metrics["train/exploration_rate"] = self.epsilon(updates)
+        metrics["rollout/exploration_rate"] = self.epsilon(updates)
         return DQNState(critic, slow, updates), metrics
 
     def targets(self, state: DQNState, batch: Transition) -> Float[Array, " batch"]:
@@ -121,4 +126,4 @@ class DQN(AbstractAlgorithm[ActionValues, DQNState, Transition]):
 
     @property
     def optimiser(self) -> optax.GradientTransformation:
-        return optax.adam(self.learning_rate)
+        return optax.adam(annealed(self.learning_rate, self.anneal_updates))

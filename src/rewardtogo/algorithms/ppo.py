@@ -18,6 +18,7 @@ from ..minibatches import shuffled_rows
 from ..nn.policies import EntropicPolicy, SampledWithLogProb
 from ..nn.values import StateValue
 from ..optim.learner import Learner, descend, learner
+from ..optim.schedule import annealed
 from ..types import Metrics, Scalar, Transition
 from .protocol import AbstractAlgorithm
 
@@ -174,10 +175,8 @@ class PPO(AbstractAlgorithm[ActorCritic, PPOState, Transition]):
 
     @property
     def optimiser(self) -> optax.GradientTransformation:
-        rate = self.learning_rate
-        if self.anneal_updates:
-            steps = self.anneal_updates * self.num_epochs * self.num_minibatches
-            rate = optax.linear_schedule(self.learning_rate, 0.0, steps)
+        steps = self.anneal_updates * self.num_epochs * self.num_minibatches
+        rate = annealed(self.learning_rate, steps)
         return optax.chain(
             optax.clip_by_global_norm(self.max_grad_norm), optax.adam(rate, eps=1e-5)
         )

@@ -81,7 +81,7 @@ class SAC(AbstractAlgorithm[ActorTwinCritic, SACState, Transition]):
     def update(
         self, state: SACState, batch: Transition, *, key: PRNGKeyArray
     ) -> tuple[SACState, Metrics]:
-        """Critics to the soft target, actor to the new critics, temperature to the new entropy."""
+        """Critics to the soft target, actor to the new critics, temperature to the actor before."""
         target_key, actor_key = jr.split(key)
         temperature = jnp.exp(state.log_temperature.model)
         target = self.targets(state, batch, temperature, key=target_key)

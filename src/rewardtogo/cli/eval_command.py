@@ -37,7 +37,7 @@ def run(argv: Sequence[str]) -> int:
         description="Fresh episodes with the mode of the policy, for every seed of a run.",
     )
     validate.count("episodes", options.episodes)
-    validate.count("seed", options.seed, least=0)
+    validate.whole_seed("seed", options.seed)
     from ..keeping import read_settings
     from ..saved import SavedRun
     from .machine import prepare
@@ -56,5 +56,6 @@ def run(argv: Sequence[str]) -> int:
         print(
             f"  seed {seed:<6} mean return {mean:10.2f}   deviation of an episode {deviation:8.2f}"
         )
-    print(f"  interquartile mean over seeds  {found.iqm}")
+    interval = "" if found.iqm.low is None else "  (95 % bootstrap interval over seeds)"
+    print(f"  interquartile mean over seeds  {found.iqm}{interval}")
     return 0

@@ -44,7 +44,7 @@ def parse(
         args=gathered(argv, "--env-arg"),
         default=default,
         registry=_REGISTRY,
-        config=(tyro.conf.OmitArgPrefixes,),
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.EnumChoicesFromValues),
         compact_help=False,
     )
 
@@ -67,8 +67,8 @@ def gathered(argv: Sequence[str], flag: str) -> list[str]:
 
 def value_of(argv: Sequence[str], flag: str) -> str | None:
     """What follows `flag` in `argv`, read before all of it can be."""
-    for word, after in zip(argv, [*argv[1:], None], strict=True):
+    for i, word in enumerate(argv):
         name, equals, value = word.partition("=")
         if name.replace("_", "-") == flag:
-            return value if equals else after
+            return value if equals else next(iter(argv[i + 1 :]), None)
     return None

@@ -1,5 +1,6 @@
 """What must be set before the first array: device, XLA's flags, the cache of compiled programs."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -53,7 +54,11 @@ def _has_avx512() -> bool:
 
 def _cache_programs() -> None:
     """Compile once for all later runs: 3.4 s becomes a fraction of a second."""
-    if jax.config.jax_compilation_cache_dir is None:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(cache / "rewardtogo" / "xla"))
+    if jax.config.jax_compilation_cache_dir is not None:
+        return
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rewardtogo" / "xla"
+    with contextlib.suppress(OSError):  # a cache that cannot be is no reason not to train
+        cache.mkdir(parents=True, exist_ok=True)
+    if os.access(cache, os.W_OK):
+        jax.config.update("jax_compilation_cache_dir", str(cache))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

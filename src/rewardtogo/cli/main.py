@@ -2,6 +2,8 @@
 
 import importlib
 import sys
+import traceback
+from collections.abc import Sequence
 
 from .._version import __version__
 from ..validate import one_of
@@ -30,18 +32,10 @@ USAGE = "\n".join(
 def main(argv: list[str] | None = None) -> int:
     """Run `rtg` with these arguments; return its exit status."""
     argv = sys.argv[1:] if argv is None else argv
-    if not argv or argv[0] in ("-h", "--help"):
-        print(USAGE)
-        return 0 if argv else 2
-    if argv[0] == "--version":
-        print(f"rewardtogo {__version__}")
-        return 0
     if "" not in sys.path:
         sys.path.append("")  # an environment of the user's own may lie in the current folder
     try:
-        one_of("command", argv[0], COMMANDS)
-        command = importlib.import_module(f".{argv[0]}_command", __package__)
-        return command.run(argv[1:])
+        return _run(argv)
     except KeyboardInterrupt as interrupt:
         print(f"Interrupted: {interrupt}" if str(interrupt) else "Interrupted.", file=sys.stderr)
         return 130
@@ -50,9 +44,30 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:
         if not isinstance(error, _expected_errors()):
             raise
-        notes = getattr(error, "__notes__", [])
-        print("\n".join([f"rtg {argv[0]}: {error}", *notes]), file=sys.stderr)
+        print("\n".join(_described(f"rtg {argv[0]}", error)), file=sys.stderr)
         return 2 if isinstance(error, ValueError) else 1
+
+
+def _run(argv: Sequence[str]) -> int:
+    if not argv or argv[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0 if argv else 2
+    if argv[0] == "--version":
+        print(f"rewardtogo {__version__}")
+        return 0
+    one_of("command", argv[0], COMMANDS)
+    command = importlib.import_module(f".{argv[0]}_command", __package__)
+    return command.run(argv[1:])
+
+
+def _described(name: str, error: Exception) -> list[str]:
+    """The error in words; what an environment raised with the code that led there."""
+    from ..envs.block import EnvironmentFault
+
+    lines = [f"{name}: {error}", *getattr(error, "__notes__", [])]
+    if isinstance(error, EnvironmentFault) and error.__cause__ is not None:
+        return ["".join(traceback.format_exception(error.__cause__)), *lines]
+    return lines
 
 
 def _expected_errors() -> tuple[type[Exception], ...]:

@@ -35,7 +35,7 @@ def run(argv: Sequence[str]) -> int:
     )
     validate.count("episodes", options.episodes)
     validate.count("max_steps", options.max_steps)
-    validate.count("seed", options.seed, least=0)
+    validate.whole_seed("seed", options.seed)
     validate.one_of("suffix of `video`", options.video.suffix, (".gif", ".webp", ".png"))
     from ..play import play
 

@@ -1,11 +1,13 @@
 """`rtg plot RUN…`: several learning curves in one picture, each with its interval."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import tyro
 
+from .. import validate
 from .flags import parse
 
 
@@ -33,7 +35,13 @@ def run(argv: Sequence[str]) -> int:
     )
     if not options.runs:
         raise ValueError("name at least one run folder.")
+    if options.reference is not None:
+        validate.in_interval("reference", options.reference, -math.inf, math.inf)
     from ..plot import learning_curves
+    from ..runs import RunFolder
+
+    for run in options.runs:
+        RunFolder.open_(run)
 
     path = learning_curves(
         options.runs,

@@ -29,7 +29,7 @@ class Architecture:
     observation_space: gym.Space
     action_space: gym.Space
     hidden: tuple[int, ...]
-    activation: Activation
+    activation: str  # one of ACTIVATIONS
     dtype: Any = jnp.float32
 
     def __post_init__(self):

@@ -63,6 +63,7 @@ class HostRollout(AbstractSource):
 
     def init(self, behaviour: Any, *, key) -> HostState:
         del key  # the pool was given the run's seed
+        self.pool().episodes = np.zeros(self.pool().num_envs, np.int64)
         return fresh_host_state(self.pool(), self.num_seeds, behaviour.initial_memory)
 
     def resume(self, state: HostState, behaviour: Any) -> HostState:
@@ -130,6 +131,7 @@ class HostEpisodes(AbstractSource):
 
     def init(self, behaviour: Any, *, key) -> HostState:
         del key  # the pool was given the run's seed
+        self.pool().episodes = np.zeros(self.pool().num_envs, np.int64)
         return fresh_host_state(self.pool(), self.num_seeds, behaviour.initial_memory)
 
     def resume(self, state: HostState, behaviour: Any) -> HostState:
@@ -257,7 +259,7 @@ def _account_episodes(tally: Tally, fault: Fault, batch: EpisodeBatch, steps: Ar
     counted = Tally(
         jnp.zeros_like(tally.episode_return),
         jnp.zeros_like(tally.episode_length),
-        tally.finished_return + transition.reward.sum(axis=0),
+        tally.finished_return + transition.reward.sum(axis=0).astype(jnp.float32),
         tally.finished_length + batch.mask.sum(axis=0, dtype=jnp.int32),
         tally.finished + 1,
     )

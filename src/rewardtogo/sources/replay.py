@@ -83,7 +83,8 @@ class Replay(AbstractSource):
         def write(ring, new):
             return lax.dynamic_update_slice_in_dim(ring, new, start, axis=0)
 
-        return jax.tree.map(write, memory, gathered)
+        # Without the barrier XLA fuses the write into the draw, and copies whole rings to do so.
+        return lax.optimization_barrier(jax.tree.map(write, memory, gathered))
 
     def batches(
         self,

@@ -1,0 +1,1 @@
+"""Runs that back what the documentation claims."""

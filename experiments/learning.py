@@ -1,0 +1,208 @@
+"""What each algorithm must learn, over ten seeds, and the page that shows what it did learn.
+
+`python -m experiments.learning` runs what has not been run yet and writes `docs/learning.md`;
+names of checks as arguments run those anew. `make learn` holds the table against its thresholds.
+"""
+
+import dataclasses
+import math
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from experiments import gradient_variance
+from rewardtogo import validate
+from rewardtogo.cli.machine import prepare
+from rewardtogo.fit import fit
+from rewardtogo.plot import learning_curves
+from rewardtogo.recipes import Recipe, default_recipe
+from rewardtogo.results import Evaluation, evaluation_from_json
+from rewardtogo.runs import RunFolder, read_json, read_rows
+from rewardtogo.settings import RunSettings, Settings
+from rewardtogo.statistics import Interval, stratified_bootstrap
+from rewardtogo.worlds import Backend
+
+
+SEEDS = 10
+RUNS = Path("runs/learning")
+PAGE = Path("docs/learning.md")
+IMAGES = Path("docs/images")
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """A run, and the final return that it must reach."""
+
+    settings: Settings
+    threshold: float
+    every_seed: bool = False  # each seed by itself, not their interquartile mean
+
+    def passed(self, found: Evaluation) -> bool:
+        """Whether the threshold is reached."""
+        reached = min(found.means) if self.every_seed else found.iqm.estimate
+        return reached >= self.threshold
+
+
+def _check(
+    algorithm: str,
+    environment: str,
+    threshold: float,
+    recipe: Recipe | None = None,
+    *,
+    every_seed: bool = False,
+    backend: Backend = "auto",
+) -> Check:
+    recipe = recipe or default_recipe(algorithm, environment)
+    run = RunSettings(seeds=SEEDS, backend=backend)
+    return Check(Settings(algorithm, environment, recipe, run), threshold, every_seed)
+
+
+def _changed(recipe: Recipe, **algorithm: object) -> Recipe:
+    changed = dataclasses.replace(recipe.algorithm, **algorithm)  # pyright: ignore
+    return dataclasses.replace(recipe, algorithm=changed)  # pyright: ignore
+
+
+_REINFORCE = default_recipe("reinforce", "CartPole-v1")
+_FULL_RETURN = _changed(_REINFORCE, causality=False)
+
+CHECKS: dict[str, Check] = {
+    "ppo-cartpole": _check("ppo", "CartPole-v1", 475, every_seed=True),
+    "ppo-pendulum": _check("ppo", "Pendulum-v1", -200),
+    "ppo-acrobot": _check("ppo", "Acrobot-v1", -90),
+    "sac-pendulum": _check("sac", "Pendulum-v1", -170),
+    "dqn-cartpole": _check("dqn", "CartPole-v1", 475),
+    "double-dqn-cartpole": _check(
+        "dqn", "CartPole-v1", 475, _changed(default_recipe("dqn", "CartPole-v1"), double=True)
+    ),
+    "reinforce-cartpole": _check("reinforce", "CartPole-v1", 450),
+    # Beside the ones above, in pictures: no threshold of their own.
+    "reinforce-full-return": _check("reinforce", "CartPole-v1", -math.inf, _FULL_RETURN),
+    "ppo-cartpole-gymnasium": _check("ppo", "CartPole-v1", 475, backend="gymnasium"),
+}
+
+COMPARISONS = {
+    "Causality": (
+        ("reinforce-cartpole", "reinforce-full-return"),
+        "REINFORCE weighs each step by the rewards that follow it, or by the whole return of its "
+        "episode (`--no-causality`).",
+    ),
+    "JAX and Gymnasium": (
+        ("ppo-cartpole", "ppo-cartpole-gymnasium"),
+        "The same PPO on CartPole-v1 in JAX, and through Gymnasium (`--backend gymnasium`).",
+    ),
+}
+COMPARED_AT = 300_000  # environment steps of each seed
+
+
+def train(name: str, *, anew: bool = False) -> RunFolder:
+    """The folder of a finished run of a check, trained where there is none."""
+    path = RUNS / name
+    if anew:
+        shutil.rmtree(path, ignore_errors=True)
+    fit(CHECKS[name].settings, run_dir=path, resume=path.exists())
+    return RunFolder.open_(path)
+
+
+def found_in(folder: RunFolder) -> Evaluation:
+    """What a finished run found."""
+    return evaluation_from_json(read_json(folder.evaluation))
+
+
+def return_at(folder: RunFolder, steps: int) -> Interval:
+    """The seeds' interquartile mean of the training return, interpolated at `steps`."""
+    rows = [r for r in read_rows(folder.metrics) if "rollout/ep_rew_mean" in r]
+    values = []
+    for seed in sorted({row["seed"] for row in rows}):
+        mine = [row for row in rows if row["seed"] == seed]
+        at = [row["time/total_timesteps"] for row in mine]
+        values.append(np.interp(steps, at, [row["rollout/ep_rew_mean"] for row in mine]))
+    return stratified_bootstrap(np.array(values), seed=0)
+
+
+def _row(name: str) -> str:
+    check, found = CHECKS[name], found_in(RunFolder.open_(RUNS / name))
+    what = "every seed" if check.every_seed else "IQM"
+    seeds = ", ".join(f"{mean:.0f}" for mean in found.means)
+    steps = f"{check.settings.recipe.total_steps:,}"
+    wanted, verdict = "–", "–"
+    if math.isfinite(check.threshold):
+        wanted = f"{what} ≥ {check.threshold:g}"
+        verdict = "yes" if check.passed(found) else "**no**"
+    return f"| {name} | {steps} | {wanted} | {found.iqm} | {verdict} | {seeds} |"
+
+
+def _comparison(title: str) -> list[str]:
+    names, text = COMPARISONS[title]
+    picture = IMAGES / f"{title.lower().replace(' ', '-')}.png"
+    learning_curves([RUNS / name for name in names], picture, labels=names)
+    figures = [
+        f"| {name} | {return_at(RunFolder.open_(RUNS / name), COMPARED_AT)} |" for name in names
+    ]
+    return [
+        f"## {title}",
+        "",
+        text,
+        "",
+        f"![{title}](images/{picture.name})",
+        "",
+        f"| | training return at {COMPARED_AT:,} steps, IQM with 95 % interval |",
+        "|---|---|",
+        *figures,
+        "",
+    ]
+
+
+def write_page() -> None:
+    """Write the table and the pictures; every check must have been run."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    lines = [INTRODUCTION, *map(_row, CHECKS), ""]
+    for title in COMPARISONS:
+        lines += _comparison(title)
+    lines += [BASELINES, *gradient_variance.table(), ""]
+    lines += ["## Learning curves", "", "Each seed thin, the interquartile mean with its band.", ""]
+    for name, check in CHECKS.items():
+        reference = check.threshold if math.isfinite(check.threshold) else None
+        learning_curves([RUNS / name], IMAGES / f"{name}.png", reference=reference)
+        lines += [f"### {name}", "", f"![{name}](images/{name}.png)", ""]
+    PAGE.write_text("\n".join(lines))
+
+
+INTRODUCTION = f"""# Learning results
+
+Every run here is {SEEDS} seeds, 0 to {SEEDS - 1}, none chosen, with the settings in `recipes.py`.
+The figure is the final policy's return: last parameters, the mode of the policy, 100 episodes a
+seed on start states apart from training; then the interquartile mean over seeds with its 95 %
+bootstrap interval.
+
+Written by `.venv/bin/python -m experiments.learning`, which trains what `runs/learning` does not
+hold yet (or the runs named as arguments, anew). `make learn` holds the table against its
+thresholds.
+
+| run | steps a seed | wanted | IQM [95 % interval] | reached | each seed |
+|---|---|---|---|---|---|"""
+
+
+BASELINES = f"""## Baselines
+
+The scatter of REINFORCE's estimate for one and the same policy on CartPole-v1, untrained and after
+50,000 steps: the sum over parameters of the variance of a batch's gradient,
+{gradient_variance.EPISODES} episodes a batch, {gradient_variance.BATCHES} batches, the same for
+every form. The batch mean's gradient is 1 − 1/16 of leave-one-out's: it contains the return that it
+judges (`experiments/gradient_variance.py`).
+"""
+
+
+def main() -> None:
+    """Train what is named or missing, then write the page."""
+    for name in sys.argv[1:]:
+        validate.one_of("check", name, CHECKS)
+    for name in CHECKS:
+        train(name, anew=name in sys.argv[1:])
+    write_page()
+
+
+if __name__ == "__main__":
+    prepare("auto", SEEDS)
+    main()

@@ -1,0 +1,169 @@
+import dataclasses
+import itertools
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import optax
+import pytest
+
+from algorithms.batches import DISCRETE, networks, random_batch
+from rewardtogo.algorithms.dqn import DQN, DQNState
+from rewardtogo.nn.build import Architecture
+
+
+BATCH = 12
+
+
+@pytest.fixture
+def problem(x64):
+    """An online and a target network that differ, and a batch."""
+    nets = networks(DISCRETE)
+    algorithm = DQN(discount=0.9)
+    state = algorithm.init(nets.action_values(jr.key(1)))
+    state = dataclasses.replace(state, target=nets.action_values(jr.key(2)))
+    return algorithm, state, random_batch((BATCH,), DISCRETE)
+
+
+def values(network, observation):
+    return np.asarray(network(observation))
+
+
+@pytest.mark.parametrize("double", [False, True])
+def test_targets_by_hand(problem, double):
+    """r + γ Q⁻(s', a*): after truncation as well, after termination r alone."""
+    algorithm, state, batch = problem
+    slow, online = (
+        values(net, batch.next_observation) for net in (state.target, state.critic.model)
+    )
+    choosing = online if double else slow
+    assert np.any(online.argmax(-1) != slow.argmax(-1))
+    assert batch.terminated.any() and (batch.truncated & ~batch.terminated).any()
+    expected = [
+        batch.reward[i] + (0 if batch.terminated[i] else 0.9 * slow[i, np.argmax(choosing[i])])
+        for i in range(BATCH)
+    ]
+    ours = dataclasses.replace(algorithm, double=double).targets(state, batch)
+    assert np.allclose(ours, expected, rtol=1e-12)
+
+
+def test_an_update_is_a_step_on_the_huber_loss(problem):
+    """Adam's first moment is a tenth of the gradient of the loss written out; its metrics too."""
+    algorithm, state, batch = problem
+    algorithm = dataclasses.replace(algorithm, huber_delta=0.5)
+    target = np.asarray(algorithm.targets(state, batch))
+
+    def objective(critic):
+        q = critic(batch.observation)[np.arange(BATCH), batch.action]
+        error = jnp.abs(q - target)
+        return jnp.mean(jnp.where(error < 0.5, error**2 / 2, 0.5 * (error - 0.25))), (q, error)
+
+    gradient, (q, error) = jax.jit(jax.grad(objective, has_aux=True))(state.critic.model)
+    assert np.any(error < 0.5) and np.any(error > 0.5)
+    update = jax.jit(lambda state: algorithm.update(state, batch, key=jr.key(0)))
+    after, metrics = update(state)
+    assert np.allclose(metrics["train/loss"], objective(state.critic.model)[0])
+    assert np.allclose(metrics["train/q_value"], q.mean())
+    moment = optax.tree.get(after.critic.opt_state, "mu")
+    for old, new, g, m in zip(
+        *map(jax.tree.leaves, (state.critic.model, after.critic.model, gradient, moment)),
+        strict=True,
+    ):
+        assert np.allclose(m, 0.1 * g, rtol=1e-9, atol=1e-15)
+        assert np.allclose(new, old - 1e-3 * g / (jnp.abs(g) + 1e-8), rtol=1e-9)
+
+
+def test_annealing_ends_at_zero(problem):
+    algorithm, state, batch = problem
+    algorithm = dataclasses.replace(algorithm, anneal_updates=2)
+    states = updated(algorithm, algorithm.init(state.critic.model), batch, 3)
+    weights = [s.critic.model.values.layers[0].weight for s in states]
+    moved = [float(jnp.abs(a - b).max()) for a, b in itertools.pairwise(weights)]
+    assert moved[0] > 9e-4 and 4e-4 < moved[1] < 6e-4 and moved[2] < 1e-9
+
+
+def updated(algorithm, state, batch, times):
+    update = jax.jit(lambda state: algorithm.update(state, batch, key=jr.key(0))[0])
+    states = [state]
+    for _ in range(times):
+        states.append(update(states[-1]))
+    return states
+
+
+def same(ours, theirs):
+    return all(map(np.array_equal, jax.tree.leaves(ours), jax.tree.leaves(theirs)))
+
+
+def test_hard_target_updates_come_every_so_many_updates(problem):
+    """A copy to the bit after updates 3 and 6, and no change at any other."""
+    algorithm, state, batch = problem
+    states = updated(dataclasses.replace(algorithm, target_period=3), state, batch, 7)
+    for number in range(1, 8):
+        before, after = states[number - 1], states[number]
+        assert int(after.updates) == number
+        assert same(after.target, after.critic.model if number % 3 == 0 else before.target)
+
+
+def test_soft_target_updates(problem):
+    """θ' ← (1 − ρ)θ' + ρθ with the new θ, after every second update."""
+    algorithm, state, batch = problem
+    algorithm = dataclasses.replace(algorithm, target_period=2, polyak_rate=0.25)
+    states = updated(algorithm, state, batch, 4)
+    for number in range(1, 5):
+        before, after = states[number - 1], states[number]
+        rate = 0.25 if number % 2 == 0 else 0.0
+        for slow, online, new in zip(
+            *map(jax.tree.leaves, (before.target, after.critic.model, after.target)), strict=True
+        ):
+            assert np.allclose(new, (1 - rate) * slow + rate * online, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("updates", "epsilon"), [(0, 0.9), (1, 0.82), (5, 0.5), (10, 0.1), (11, 0.1), (10**6, 0.1)]
+)
+def test_exploration_falls_linearly_and_stays(problem, updates, epsilon):
+    """The behaviour's chances are those of the online network's ε-greedy policy."""
+    algorithm, state, batch = problem
+    settings = {"epsilon_start": 0.9, "epsilon_end": 0.1, "epsilon_updates": 10}
+    algorithm = dataclasses.replace(algorithm, **settings)
+    assert np.allclose(algorithm.epsilon(jnp.array(updates)), epsilon, rtol=1e-6)
+    state = DQNState(state.critic, state.target, jnp.array(updates, jnp.int32))
+    policy = algorithm.behaviour(state).policy
+    chances = policy(batch.observation, ())[0].probabilities()
+    best = values(state.critic.model, batch.observation).argmax(-1)
+    expected = np.full((BATCH, 4), epsilon / 4) + (1 - epsilon) * np.eye(4)[best]
+    assert np.allclose(chances, expected, atol=1e-6)
+
+
+def test_the_policy_is_greedy(problem):
+    algorithm, state, batch = problem
+    distribution, memory = algorithm.policy(state)(batch.observation, ())
+    best = values(state.critic.model, batch.observation).argmax(-1)
+    assert np.array_equal(distribution.mode(), best) and memory == ()
+    assert np.array_equal(distribution.sample(jr.key(0)), best)
+
+
+def test_a_value_of_each_action(x64):
+    nets = networks(DISCRETE)
+    assert isinstance(nets, Architecture)
+    assert values(nets.action_values(jr.key(0)), jnp.ones((2, 5, 3))).shape == (2, 5, 4)
+
+
+OUT_OF_RANGE = [
+    ("discount", 2.0, r"`discount` must lie in \[0, 1\]; got 2.0"),
+    ("learning_rate", -1.0, r"`learning_rate` must lie in \(0, inf\); got -1.0"),
+    ("target_period", 0, "`target_period` must be a whole number, at least 1; got 0"),
+    ("polyak_rate", 0.0, r"`polyak_rate` must lie in \(0, 1\]; got 0.0"),
+    ("epsilon_start", 1.1, r"`epsilon_start` must lie in \[0, 1\]; got 1.1"),
+    ("epsilon_end", float("nan"), r"`epsilon_end` must lie in \[0, 1\]; got nan"),
+    ("epsilon_updates", 0, "`epsilon_updates` must be a whole number, at least 1; got 0"),
+    ("huber_delta", 0.0, r"`huber_delta` must lie in \(0, inf\); got 0.0"),
+    ("anneal_updates", -1, "`anneal_updates` must be a whole number, at least 0; got -1"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "message"), OUT_OF_RANGE)
+def test_settings_out_of_range_are_refused(name, value, message):
+    with pytest.raises(ValueError, match=message):
+        DQN(**{name: value})

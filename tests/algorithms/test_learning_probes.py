@@ -1,0 +1,80 @@
+"""Each algorithm, built by its recipe, finds the known best policy of a probe within seconds."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+
+from rewardtogo.algorithms.dqn import DQN
+from rewardtogo.algorithms.ppo import PPO
+from rewardtogo.algorithms.reinforce import REINFORCE
+from rewardtogo.algorithms.sac import SAC
+from rewardtogo.envs.probes import Chain, ContinuousTarget
+from rewardtogo.envs.wrappers import ScaledActions, TimeLimit
+from rewardtogo.recipes import DQNRecipe, PPORecipe, REINFORCERecipe, SACRecipe
+from rewardtogo.train import build_program, train
+from rewardtogo.worlds import JaxWorld
+
+
+LENGTH = 4
+CHAIN = TimeLimit(Chain(LENGTH), 12)
+TARGET = ScaledActions(ContinuousTarget())
+
+PPO_RECIPE = PPORecipe(
+    algorithm=PPO(learning_rate=1e-2, discount=0.9), num_envs=4, num_steps=32, hidden=(8,)
+)
+CHAIN_RECIPES = {
+    "ppo": PPO_RECIPE,
+    "reinforce": REINFORCERecipe(algorithm=REINFORCE(learning_rate=3e-2), hidden=(8,)),
+    "dqn": DQNRecipe(
+        algorithm=DQN(learning_rate=1e-2, discount=0.9, target_period=20, epsilon_updates=300),
+        buffer_size=2000,
+        learning_starts=100,
+        hidden=(8,),
+    ),
+}
+SAC_RECIPE = SACRecipe(
+    algorithm=SAC(learning_rate=1e-2),
+    num_updates=2,
+    batch_size=32,
+    buffer_size=1000,
+    learning_starts=100,
+    hidden=(8,),
+    activation="tanh",
+)
+
+
+def trained(recipe, env, total_steps):
+    """The algorithm's policy, and the returns that the last report saw."""
+    algorithm, source, models = recipe.build(JaxWorld("Probe", env, 1))
+    program = build_program(algorithm, source, models, keys=jr.split(jr.key(0), 1))
+    training = train(program, source, total_steps=total_steps, report_every=total_steps // 3)
+    report = list(training)[-1]
+    assert report.finished
+    state = jax.tree.map(lambda x: x[0], report.state.algorithm)
+    return algorithm.policy(state), report.metrics
+
+
+@pytest.mark.parametrize("name", CHAIN_RECIPES)
+def test_the_chain_is_walked_to_its_end(name):
+    """Right at every place; what acts while learning is nearly as good."""
+    policy, metrics = trained(CHAIN_RECIPES[name], CHAIN, 3000)
+    distribution, _ = policy(jnp.eye(LENGTH)[: LENGTH - 1], ())
+    assert np.array_equal(distribution.mode(), np.ones(LENGTH - 1))
+    assert metrics["rollout/ep_rew_mean"] > 0.97 and metrics["rollout/ep_len_mean"] < 4.5
+
+
+@pytest.mark.parametrize("name", ["ppo", "sac"])
+def test_the_target_is_answered(name):
+    """Half of what is seen, within a tenth."""
+    recipe, steps = {"ppo": (PPO_RECIPE, 9000), "sac": (SAC_RECIPE, 900)}[name]
+    if name == "ppo":
+        recipe = dataclasses.replace(recipe, initial_log_std=-1.0)
+    policy, metrics = trained(recipe, TARGET, steps)
+    seen = jnp.linspace(-0.9, 0.9, 7)[:, None]
+    answer = policy(seen, ())[0].mode()
+    assert np.allclose(answer, seen / 2, atol=0.1)
+    assert metrics["rollout/ep_rew_mean"] > -0.1

@@ -1,0 +1,229 @@
+import dataclasses
+import itertools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+
+from algorithms.batches import CONTINUOUS, DISCRETE, networks, random_batch
+from rewardtogo.algorithms.ppo import PPO, ActorCritic, Sample, explained_variance
+
+
+TIME, ENVS = 6, 4
+
+
+@pytest.fixture(params=[DISCRETE, CONTINUOUS], ids=["discrete", "continuous"])
+def problem(request, x64):
+    """Models, and a rollout that they could have gathered."""
+    nets = networks(request.param)
+    # Scaled up: the last layer begins close to zero.
+    actor = jax.tree.map(lambda x: 10 * x, nets.actor(jr.key(1), log_std=-0.02))
+    models = ActorCritic(actor, nets.state_value(jr.key(2)))
+    batch = random_batch((TIME, ENVS), request.param)
+    return models, dataclasses.replace(batch, record=log_prob_by_hand(actor, batch))
+
+
+def log_prob_by_hand(actor, batch):
+    """Softmax and normal densities, written out."""
+    head = actor(batch.observation, ())[0]
+    if batch.action.dtype == jnp.int32:
+        chances = jnp.exp(head.logits) / jnp.sum(jnp.exp(head.logits), axis=-1, keepdims=True)
+        return jnp.log(jnp.take_along_axis(chances, batch.action[..., None], axis=-1)[..., 0])
+    deviation = jnp.exp(head.log_std)
+    density = jnp.exp(-(((batch.action - head.mean) / deviation) ** 2) / 2)
+    return jnp.log(density / (deviation * jnp.sqrt(2 * jnp.pi))).sum(-1)
+
+
+def entropy_by_hand(actor, batch):
+    head = actor(batch.observation, ())[0]
+    if batch.action.dtype == jnp.int32:
+        chances = jax.nn.softmax(head.logits)
+        return -(chances * jnp.log(chances)).sum(-1)
+    return (head.log_std + 0.5 * jnp.log(2 * jnp.pi * jnp.e)).sum(-1)
+
+
+def scored_by_hand(critic, batch, discount, trace_decay):
+    """Advantages as sums of TD errors up to the border: loops over time and environment."""
+    value, after = (np.asarray(critic(o)) for o in (batch.observation, batch.next_observation))
+    batch = jax.tree.map(np.asarray, batch)
+    advantage = np.zeros((TIME, ENVS))
+    for start, env in np.ndindex(TIME, ENVS):
+        for t in range(start, TIME):
+            bootstrap = 0.0 if batch.terminated[t, env] else discount * after[t, env]
+            error = batch.reward[t, env] + bootstrap - value[t, env]
+            advantage[start, env] += (discount * trace_decay) ** (t - start) * error
+            if batch.terminated[t, env] or batch.truncated[t, env]:
+                break
+    return value, advantage
+
+
+@pytest.mark.parametrize("trace_decay", [0.0, 0.7, 1.0])
+def test_scores_follow_the_definition(problem, trace_decay):
+    """A truncated step bootstraps from its own successor, a terminated one from nothing."""
+    models, batch = problem
+    algorithm = PPO(discount=0.9, trace_decay=trace_decay)
+    sample = algorithm.score(models.critic, batch)
+    value, advantage = scored_by_hand(models.critic, batch, 0.9, trace_decay)
+    assert np.allclose(sample.advantage, advantage, atol=1e-12)
+    assert np.allclose(sample.value_target, value + advantage, atol=1e-12)
+    assert np.allclose(sample.old_value, value, atol=1e-12)
+    assert np.array_equal(sample.old_log_prob, batch.record)
+
+
+def test_one_full_step_is_a_step_on_the_policy_gradient(problem):
+    """One epoch of one minibatch at ratio 1: Adam's first step on the gradient by hand."""
+    models, batch = problem
+    settings: dict[str, Any] = {
+        "num_epochs": 1,
+        "num_minibatches": 1,
+        "discount": 0.9,
+        "trace_decay": 0.7,
+    }
+    coefs: dict[str, Any] = {"entropy_coef": 0.3, "value_coef": 0.7, "max_grad_norm": 0.05}
+    algorithm = PPO(learning_rate=0.01, normalise_advantage=False, **settings, **coefs)
+    value, advantage = scored_by_hand(models.critic, batch, 0.9, 0.7)
+
+    def objective(models):
+        gain = jnp.mean(advantage * log_prob_by_hand(models.actor, batch))
+        error = jnp.mean((models.critic(batch.observation) - (value + advantage)) ** 2) / 2
+        return -gain + 0.7 * error - 0.3 * jnp.mean(entropy_by_hand(models.actor, batch))
+
+    gradient = jax.jit(jax.grad(objective))(models)
+    norm = np.sqrt(sum(float(jnp.sum(g**2)) for g in jax.tree.leaves(gradient)))
+    assert norm > 0.05
+    update = jax.jit(lambda models: algorithm.update(algorithm.init(models), batch, key=jr.key(0)))
+    state, _ = update(models)
+    for before, after, g in zip(
+        *map(jax.tree.leaves, (models, state.learner.model, gradient)), strict=True
+    ):
+        g = g * 0.05 / norm
+        assert np.allclose(after, before - 0.01 * g / (jnp.abs(g) + 1e-5), rtol=1e-9, atol=1e-12)
+
+
+def test_advantages_are_standardised_within_the_minibatch(problem):
+    models, batch = problem
+    algorithm = PPO()
+    sample = algorithm.score(models.critic, batch)
+    same = lambda a: algorithm.loss(models, dataclasses.replace(sample, advantage=a))[0]
+    standard = (sample.advantage - np.mean(sample.advantage)) / np.std(sample.advantage)
+    assert np.allclose(same(sample.advantage), same(7 + 3 * sample.advantage), rtol=1e-6)
+    plain = dataclasses.replace(algorithm, normalise_advantage=False)
+    given = dataclasses.replace(sample, advantage=standard)
+    assert np.allclose(same(sample.advantage), plain.loss(models, given)[0], rtol=1e-6)
+
+
+def test_loss_and_metrics_by_formula(problem):
+    """Away from ratio 1, with the value clip: every number against NumPy."""
+    models, batch = problem
+    algorithm = PPO(clip=0.2, value_clip=0.1, value_coef=0.7, entropy_coef=0.3)
+    algorithm = dataclasses.replace(algorithm, normalise_advantage=False)
+    sample = algorithm.score(models.critic, batch)
+    moved = jax.tree.map(
+        lambda x: 2 * x + 0.3 * jnp.sin(jnp.arange(x.size)).reshape(x.shape), models
+    )
+    loss, metrics = algorithm.loss(moved, sample)
+
+    log_ratio = np.asarray(log_prob_by_hand(moved.actor, batch) - batch.record)
+    ratio, advantage = np.exp(log_ratio), np.asarray(sample.advantage)
+    gain = np.minimum(ratio * advantage, np.clip(ratio, 0.8, 1.2) * advantage).mean()
+    value, target = np.asarray(moved.critic(batch.observation)), np.asarray(sample.value_target)
+    near = sample.old_value + np.clip(value - sample.old_value, -0.1, 0.1)
+    error = (np.maximum((value - target) ** 2, (near - target) ** 2) / 2).mean()
+    entropy = np.mean(entropy_by_hand(moved.actor, batch))
+    clipped = np.mean(np.abs(ratio - 1) > 0.2)
+    assert 0 < clipped < 1 and np.any(near != value)
+    expected = {
+        "train/loss": -gain + 0.7 * error - 0.3 * entropy,
+        "train/policy_gradient_loss": -gain,
+        "train/value_loss": error,
+        "train/entropy_loss": -entropy,
+        "train/approx_kl": np.mean(ratio - 1 - log_ratio),
+        "train/clip_fraction": clipped,
+    }
+    assert metrics.keys() == expected.keys()
+    for name, number in expected.items():
+        assert np.allclose(metrics[name], number, rtol=1e-6), name
+    assert loss == metrics["train/loss"]
+
+
+def test_a_value_beyond_its_clip_gets_no_gradient_towards_the_target(x64):
+    """Old value 0, target 1: a value that has moved past +0.1 has done enough."""
+    nets = networks(DISCRETE)
+    models = ActorCritic(nets.actor(jr.key(1), log_std=0.0), nets.state_value(jr.key(2)))
+    seen, one = jnp.ones((1, 3)), jnp.ones(1)
+    value = models.critic(seen)
+    target = value + 1
+    algorithm = PPO(value_clip=0.1, normalise_advantage=False)
+
+    @jax.jit
+    def slope(old_value):
+        action = jnp.zeros(1, jnp.int32)
+        sample = Sample(seen, action, -one, old_value, 0 * one, target)
+        gradient = jax.grad(lambda m: algorithm.loss(m, sample)[0])(models)
+        return sum(jnp.abs(g).sum() for g in jax.tree.leaves(gradient.critic))
+
+    assert slope(value - 0.2) == 0 and slope(value - 0.05) > 0
+    # Moved away from the target, it is pulled back whatever the clip.
+    assert slope(value + 0.2) > 0
+
+
+def test_annealing_ends_at_zero(problem):
+    """After `anneal_updates` rollouts of epochs × minibatches steps, nothing moves any more."""
+    models, batch = problem
+    algorithm = PPO(num_epochs=2, num_minibatches=3, anneal_updates=2, learning_rate=0.01)
+    update = jax.jit(lambda state, key: algorithm.update(state, batch, key=key)[0])
+    states = [algorithm.init(models)]
+    for index in range(3):
+        states.append(update(states[-1], jr.key(index)))
+    leaves = [jax.tree.leaves(state.learner.model) for state in states]
+    moved = [
+        max(float(jnp.abs(a - b).max()) for a, b in zip(x, y, strict=True))
+        for x, y in itertools.pairwise(leaves)
+    ]
+    assert moved[0] > moved[1] > 1e-3 and moved[2] < 1e-8
+    counts = [x for x in jax.tree.leaves(states[1].learner.opt_state) if x.dtype == jnp.int32]
+    assert len(counts) == 2 and all(count == 6 for count in counts)
+    # Adam moves by about the rate: 6 steps from 1 to 7/12 of it, then 6 down to 1/12.
+    assert moved[0] < 0.01 * (12 + 11 + 10 + 9 + 8 + 7) / 12 * 1.1
+    assert moved[1] < 0.01 * (6 + 5 + 4 + 3 + 2 + 1) / 12 * 1.1
+
+
+def test_minibatches_must_divide(problem):
+    models, batch = problem
+    algorithm = PPO(num_minibatches=5)
+    with pytest.raises(ValueError, match=r"`num_minibatches` \(5\) must divide .*24"):
+        algorithm.update(algorithm.init(models), batch, key=jr.key(0))
+
+
+def test_explained_variance(x64):
+    target = jnp.array([1.0, 2.0, 4.0, 9.0])
+    assert np.allclose(explained_variance(target + 3, target), 1)
+    assert np.allclose(explained_variance(jnp.full(4, 2.0), target), 0)
+    half = np.array([1.0, 2.0, 4.0, 5.0])
+    expected = 1 - np.var(target - half) / np.var(target)
+    assert np.allclose(explained_variance(jnp.asarray(half), target), expected)
+
+
+OUT_OF_RANGE = [
+    ("discount", 1.5, r"`discount` must lie in \[0, 1\]; got 1.5"),
+    ("trace_decay", -0.1, r"`trace_decay` must lie in \[0, 1\]; got -0.1"),
+    ("clip", 0.0, r"`clip` must lie in \(0, inf\); got 0.0"),
+    ("clip", float("nan"), "`clip` .* got nan"),
+    ("learning_rate", float("inf"), "`learning_rate` .* got inf"),
+    ("num_epochs", 0, "`num_epochs` must be a whole number, at least 1; got 0"),
+    ("num_minibatches", 0, "`num_minibatches` must be a whole number, at least 1; got 0"),
+    ("entropy_coef", -1.0, "`entropy_coef` .* got -1.0"),
+    ("value_coef", -1.0, "`value_coef` .* got -1.0"),
+    ("max_grad_norm", 0.0, "`max_grad_norm` .* got 0.0"),
+    ("value_clip", 0.0, "`value_clip` .* got 0.0"),
+    ("anneal_updates", -1, "`anneal_updates` must be a whole number, at least 0; got -1"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "message"), OUT_OF_RANGE)
+def test_settings_out_of_range_are_refused(name, value, message):
+    with pytest.raises(ValueError, match=message):
+        PPO(**{name: value})

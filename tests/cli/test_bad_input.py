@@ -1,0 +1,126 @@
+"""Whatever is wrong with a command is said at once, in one error, before anything is compiled."""
+
+import importlib
+import re
+import sys
+
+import pytest
+
+
+PPO, DQN, SAC = (
+    ["ppo", "CartPole-v1"],
+    ["dqn", "CartPole-v1"],
+    ["sac", "Pendulum-v1"],
+)
+
+TABLE = {
+    "algorithm": (["pp", "CartPole-v1"], "Unknown algorithm `pp`. Did you mean `ppo`"),
+    "environment": (["ppo", "CartPol-v1"], "'CartPol-v1'. Did you mean 'CartPole-v1'"),
+    "no environment": (["ppo"], "which environment"),
+    "flag": ([*PPO, "--discout", "0.9"], "--discout.*--discount"),
+    "actions of DQN": (["dqn", "Pendulum-v1"], "DQN needs a Discrete action space"),
+    "actions of SAC": (["sac", "CartPole-v1"], "SAC needs a Box action space"),
+    "discount": ([*PPO, "--discount", "1.5"], r"`discount` must lie in \[0, 1\]; got 1.5"),
+    "trace decay": ([*PPO, "--trace-decay", "-0.1"], r"`trace_decay` .*\[0, 1\]; got -0.1"),
+    "clip": ([*PPO, "--clip", "0"], "`clip`.* got 0.0"),
+    "batch": ([*DQN, "--batch-size", "0"], "`batch_size`.*at least 1; got 0"),
+    "minibatches": ([*PPO, "--num-minibatches", "7"], r"`num_minibatches` \(7\) must divide.*512"),
+    "negative steps": ([*PPO, "--total-steps", "-5"], "`total_steps`.*at least 1; got -5"),
+    "no steps": ([*PPO, "--total-steps", "0"], "`total_steps`.*got 0"),
+    "too many steps": ([*PPO, "--total-steps", "9999999999"], "`total_steps` may be at most"),
+    "seeds": ([*PPO, "--seeds", "0"], "`seeds`.*at least 1; got 0"),
+    "seed": ([*PPO, "--seed", "-1"], "`seed`.*at least 0; got -1"),
+    "large seed": ([*PPO, "--seed", "9999999999"], "`seed` .*at most"),
+    "learning rate": ([*PPO, "--learning-rate", "0"], "`learning_rate`.*got 0.0"),
+    "polyak rate 0": ([*DQN, "--polyak-rate", "0"], r"`polyak_rate`.*\(0, 1\]; got 0.0"),
+    "polyak rate 2": ([*SAC, "--polyak-rate", "2"], r"`polyak_rate`.*\(0, 1\]; got 2.0"),
+    "nan": ([*PPO, "--entropy-coef", "nan"], "`entropy_coef`.*got nan"),
+    "infinity": ([*SAC, "--learning-rate", "inf"], "`learning_rate`.*got inf"),
+    "no number": ([*PPO, "--num-steps", "many"], "--num-steps.*many"),
+    "half a number": ([*PPO, "--num-steps", "1.5"], "--num-steps.*1.5"),
+    "buffer": ([*DQN, "--buffer-size", "9999999999"], r"`buffer_size` 9,999,999,999 needs .* GiB"),
+    "warm-up": ([*DQN, "--total-steps", "500"], r"`total_steps` \(500\).*`learning_starts`"),
+    "hidden": ([*PPO, "--hidden", "64", "0"], "`hidden`.*got 0"),
+    "activation": ([*PPO, "--activation", "rleu"], "rleu.*--activation.*tanh.*relu"),
+    "environments": ([*PPO, "--num-envs", "0"], "`num_envs`.*got 0"),
+    "argument": ([*PPO, "--env-arg", "length"], "`env_arg` must have the form name=value"),
+    "unknown argument": ([*PPO, "--env-arg", "length=2"], "'length'"),
+    "backend": ([*PPO, "--backend", "jxa"], "jxa.*--backend"),
+    "device": ([*PPO, "--device", "gpu"], "`device` gpu: JAX sees none"),
+    "timeout": ([*PPO, "--env-timeout", "nan"], "`env_timeout`.*got nan"),
+    "workers": ([*PPO, "--env-workers", "-1"], "`env_workers`.*got -1"),
+    "evaluations": ([*PPO, "--eval-episodes", "0"], "`eval_episodes`.*got 0"),
+    "early stop": ([*PPO, "--stop-at-return", "100"], "set `eval_every`"),
+    "start": ([*PPO, "--from", "nowhere"], "no run folder at nowhere"),
+    "resume": ([*PPO, "--resume"], "`resume` needs `run_dir`"),
+}
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_compiled(monkeypatch):
+    def fail(*args, **kwargs):
+        raise AssertionError("a program was built")
+
+    module = importlib.import_module("rewardtogo.fit")
+    monkeypatch.setattr(module, "build_program", fail)
+
+
+def plain(text):
+    """Without the frame that the parser of flags draws."""
+    return " ".join(re.sub(r"[│╭╮╰╯─]", " ", text).split())
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_one_clear_error(name, command, tmp_path):
+    words, said = TABLE[name]
+    status, out, err = command("train", *words)
+    assert (status, out) == (2, "")
+    assert re.search(said, plain(err)), err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []  # and no folder was made
+
+
+def test_an_occupied_folder(command, tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").touch()
+    status, _, err = command("train", *PPO, "--run-dir", "full")
+    assert status == 2
+    assert "run folder full is not empty (it holds thesis.tex): name an empty or a new" in err
+
+
+@pytest.mark.parametrize("path", ["file", "file/run"])
+def test_a_folder_that_cannot_be_written(path, command, tmp_path):
+    (tmp_path / "file").touch()
+    status, _, err = command("train", *PPO, "--run-dir", path)
+    assert status == 2 and f"run folder {path} cannot be written" in err
+
+
+def test_a_missing_package_is_named(command, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    status, _, err = command("train", *PPO, "--run-dir", "run", "--tensorboard")
+    assert status == 1 and 'pip install "rewardtogo[tensorboard]"' in err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["eval", "nowhere"], "no run folder at nowhere"),
+        (["eval", "x", "--episodes", "0"], "`episodes`.*got 0"),
+        (["eval", "x", "--seed", "-1"], "`seed`.*got -1"),
+        (["eval", "x", "--seed", "9999999999"], "`seed` must be below"),
+        (["play", "nowhere"], "no run folder at nowhere"),
+        (["play", "x", "--video", "a.avi"], "`.avi`.*Known: .gif, .png, .webp"),
+        (["play", "x", "--episodes", "0"], "`episodes`.*got 0"),
+        (["play", "x", "--max-steps", "0"], "`max_steps`.*got 0"),
+        (["plot"], "name at least one run folder"),
+        (["plot", "nowhere"], "no run folder at nowhere"),
+        (["plot", "x", "--reference", "nan"], "`reference`.*got nan"),
+        (["check", "CartPol-v1"], "Did you mean 'CartPole-v1'"),
+        (["list", "--al"], "--al"),
+    ],
+    ids=lambda value: "_".join(value) if isinstance(value, list) else "",
+)
+def test_the_other_commands_too(words, said, command):
+    status, out, err = command(*words)
+    assert (status, out) == (2, "")
+    assert re.search(said, plain(err)), err
