@@ -57,6 +57,16 @@ class Walk(gym.Env):
 gym.register("Walk-v0", entry_point="own_environments:Walk")
 
 
+class Count(gym.Env):
+    """Observations are counted from 7."""
+
+    observation_space = gym.spaces.Discrete(3, start=7)
+    action_space = gym.spaces.Discrete(3)
+
+
+gym.register("Count-v0", entry_point="own_environments:Count")
+
+
 class Line(AbstractEnvironment):
     """The same in JAX: 20 steps, 1 for each to the right; its reward is NaN at `bad_place`."""
 

@@ -86,12 +86,13 @@ def test_a_first_save_is_as_dear_as_it_is_large(folder, monkeypatch):
 
 def test_the_best_stays_until_it_is_beaten(folder):
     writer = keeper(folder)
-    for iteration, figure in [(1, 5.0), (2, 4.0), (3, 5.0), (4, 6.0), (5, 1.0)]:
+    figures = [5.0, 4.0, 5.0, 6.0, 1.0]  # equal is not better
+    for iteration, (figure, best) in enumerate(zip(figures, [0, 0, 0, 3, 3], strict=True)):
         writer.save_best(report(iteration), figure)
+        (path,) = checkpoint.finished(folder.best)
+        assert checkpoint.read_step(path) == best
+        assert checkpoint.read_info(path)["mean_reward"] == figures[best]
     writer.close()
-    (path,) = checkpoint.finished(folder.best)
-    assert checkpoint.read_step(path) == 4
-    assert checkpoint.read_info(path)["mean_reward"] == 6.0
 
 
 def test_the_last_save_is_told(folder):

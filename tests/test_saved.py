@@ -113,6 +113,22 @@ def test_discrete_actions_are_counted_as_the_environment_counts_them():
     assert Predictor(Second(), world).predict(np.zeros(2))[0] == 6  # of 5 and 6
 
 
+class Echo(AbstractPolicy):
+    """Acts with the number that it sees."""
+
+    def __call__(self, observation, memory):
+        return Categorical(jax.nn.one_hot(observation, 3)), memory
+
+    def initial_memory(self):
+        return ()
+
+
+def test_discrete_observations_are_counted_from_the_first_too():
+    """Policies see numbers from 0, as in training; the environment counts from its own first."""
+    world = make_world("own_environments:Count-v0", num_seeds=1, run_seed=0)
+    assert Predictor(Echo(), world).predict(np.array([7, 8, 9]))[0].tolist() == [0, 1, 2]
+
+
 def normalised_run():
     """PPO with its observations normalised."""
     path = scratch() / "normalised"

@@ -68,7 +68,7 @@ def test_killed_and_resumed_and_alone_in_its_folder(start, tmp_path):
     settings = (run / "settings.json").read_bytes()
 
     second = start(*PPO, "--total-steps", 5, "--run-dir", "run", "--resume")
-    assert f"in use by process {first.pid}" in second.communicate()[1]
+    assert f"in use by process {first.pid}" in second.communicate(timeout=60)[1]
     assert second.returncode == 2
     assert (run / "settings.json").read_bytes() == settings
     assert first.poll() is None
@@ -81,7 +81,7 @@ def test_killed_and_resumed_and_alone_in_its_folder(start, tmp_path):
         start(*PPO, *more, "--run-dir", "whole"),
     ]
     for process in ends:
-        assert "interquartile mean" in process.communicate()[0]
+        assert "interquartile mean" in process.communicate(timeout=60)[0]
         assert process.returncode == 0
     assert_same_end(run, tmp_path / "whole")
 
@@ -91,7 +91,7 @@ def test_ctrl_c_saves_what_was_reached_and_says_how_to_go_on(start, tmp_path):
     process = start(*PPO, *FOR_EVER, "--run-dir", "run")
     wait_for_rows(run, 10, process)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate()
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
     assert "Ctrl-C again stops now" in err
     assert err.splitlines()[-1] == (
@@ -115,7 +115,7 @@ def test_ctrl_c_twice_ends_at_once_and_harms_nothing(start, tmp_path):
     assert process.wait(5) == 130
     assert time.monotonic() - began < 2
     again = start(*PPO, "--total-steps", 1024, "--run-dir", "run", "--resume", "--quiet")
-    _, err = again.communicate()
+    _, err = again.communicate(timeout=60)
     # Of the settings only the number of steps may change, and how the run is watched.
     assert again.returncode == 0 and err == "Nothing was saved in run: starting over.\n"
 
