@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
+from loops.pairs import Problem, assert_same_bits, run
 from rewardtogo.algorithms.reinforce import REINFORCE
 from rewardtogo.loop import Loop
 from rewardtogo.nn.build import Architecture
@@ -57,6 +58,14 @@ def test_the_template_is_what_init_makes_of_shapes():
     for seed, key in enumerate(keys):
         alone = models(jr.fold_in(key, 2**32 - 1)).logits.layers[0].weight
         assert np.allclose(state.algorithm.learner.params.logits.layers[0].weight[seed], alone)
+
+
+def test_a_seed_alone_is_itself_among_several():
+    """The same bits, as released programs are compiled: seeds of a device run one after another."""
+    problem = Problem("reinforce", "float32")
+    keys = jr.split(jr.key(6), 3)
+    states = [run(*problem.program(some), 0, 4)[0] for some in (keys, keys[1:2])]
+    assert_same_bits(jax.tree.map(lambda x: x[1:2], states[0]), states[1])
 
 
 ON_TWO_DEVICES = """

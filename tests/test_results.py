@@ -52,7 +52,7 @@ def test_the_summary_tells_what_was_reached_and_where_it_is(tmp_path):
     lines = str(result(tmp_path)).splitlines()
     assert lines[0] == "ppo on CartPole-v1, 4 seeds, 96 steps each"
     assert "interquartile mean  3.5 [" in lines[1] and "95 % bootstrap interval" in lines[1]
-    assert "2.0 s, 320 steps/s" in lines[2]
+    assert "2.0 s, compiling and evaluating included: 320 steps/s" in lines[2]
     assert [line.split()[0] for line in lines[3:]] == ["settings.json", "best"]
     assert str(tmp_path / "settings.json") in lines[3]
     assert repr(result(tmp_path)) == f"Result: {result(tmp_path)}"

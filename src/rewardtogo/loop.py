@@ -106,10 +106,9 @@ class Loop(eqx.Module):
         gathered: PyTree,
         index: Int[Array, ""],
         key: PRNGKeyArray,
-    ) -> tuple[PyTree, PyTree, dict[str, Float[Array, ""]]]:
-        """Everything of an iteration that follows the meeting with the environment."""
+    ) -> tuple[PyTree, dict[str, Float[Array, ""]]]:
+        """The updates of an iteration, from a memory that has absorbed what was gathered."""
         _, batch_key, update_key = self.keys(key, index)
-        memory = self.source.absorb(memory, gathered, index=index)
         stack = self.source.batches(memory, gathered, index=index, key=batch_key)
         num_updates = jax.tree.leaves(stack)[0].shape[0]
 
@@ -120,7 +119,7 @@ class Loop(eqx.Module):
         algorithm_state, metrics = filter_scan(
             update, algorithm_state, (stack, jr.split(update_key, num_updates))
         )
-        return algorithm_state, memory, jax.tree.map(lambda m: jnp.mean(m, axis=0), metrics)
+        return algorithm_state, jax.tree.map(lambda m: jnp.mean(m, axis=0), metrics)
 
     def iterate(
         self, state: TrainState, index: Int[Array, ""], key: PRNGKeyArray
@@ -128,9 +127,8 @@ class Loop(eqx.Module):
         """One iteration: gather, absorb, update."""
         behaviour = self.algorithm.behaviour(state.algorithm)
         gatherer, gathered = self.gather(state.gatherer, behaviour, index, key)
-        algorithm_state, memory, metrics = self.learn(
-            state.algorithm, state.memory, gathered, index, key
-        )
+        memory = self.source.absorb(state.memory, gathered, index=index)
+        algorithm_state, metrics = self.learn(state.algorithm, memory, gathered, index, key)
         return TrainState(algorithm_state, gatherer, memory), metrics
 
     def chunk(

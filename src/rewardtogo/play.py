@@ -75,7 +75,12 @@ def _episode(
 
 
 def _picture(env: gym.Env) -> np.ndarray:
-    picture = env.render()
+    try:
+        picture = env.render()
+    except gym.error.DependencyNotInstalled as error:
+        raise ImportError(
+            f'pictures of {env} need a package more: pip install "rewardtogo[gym]" ({error})'
+        ) from error
     if not isinstance(picture, np.ndarray):
         raise ValueError(f"{env} renders {type(picture).__name__}, not an RGB array.")
     return picture

@@ -270,7 +270,7 @@ def require_actions(
     if not isinstance(world.action_space, kinds):
         names = " or ".join(kind.__name__ for kind in kinds)
         raise ValueError(
-            f"{algorithm} needs a {names} action space; {world.name} has {world.action_space}."
+            f"{algorithm} needs a {names} action space; {world.name} has {world.raw_action_space}."
         )
 
 

@@ -93,7 +93,10 @@ class Result:
         ]
         if self.seconds:
             rate = self.steps / self.seconds
-            lines.append(f"  training  {self.seconds:.1f} s, {rate:,.0f} steps/s over all seeds")
+            lines.append(
+                f"  training  {self.seconds:.1f} s, compiling and evaluating included: "
+                f"{rate:,.0f} steps/s over all seeds"
+            )
         return "\n".join(lines + [f"  {name:<18}{self.path / name}" for name in self._files()])
 
     def __repr__(self) -> str:

@@ -159,7 +159,7 @@ def test_bad_arguments():
         ("CartPole", {}, "no environment 'CartPole'"),
         ("no_such_module:CartPole-v1", {}, "there is no module 'no_such_module'"),
         ("host_helpers:Scripted-v1", {}, "Did you mean 'Scripted-v0'?"),
-        ("host_helpers:NeedsAPackage-v0", {}, 'box of bricks.*pip install "rewardtogo[gym]"'),
+        ("host_helpers:NeedsAPackage-v0", {}, 'pip install "rewardtogo[gym]".*box of bricks'),
         ("CartPole-v1", {"gravityy": 1}, "gravityy"),
         ("Blackjack-v1", {}, "the observation space must be a Box or Discrete, not Tuple"),
     ],

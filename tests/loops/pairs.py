@@ -103,10 +103,14 @@ class Problem:
         return build_program(self.algorithm, source, self.models, keys=keys), source
 
 
-@functools.cache
-def prepared(name, num_seeds=2, *, on_host=False):
+def prepared(name, *, on_host=False):
     """The program of a problem, compiled once for all tests, and its source."""
-    return Problem(name).program(KEYS[:num_seeds], on_host=on_host)
+    return _prepared(name, on_host)
+
+
+@functools.cache
+def _prepared(name, on_host):
+    return Problem(name).program(KEYS, on_host=on_host)
 
 
 def run(program, source, *cuts, state=None):

@@ -21,22 +21,11 @@ ITERATIONS = 5
 
 
 @pytest.fixture(scope="module", params=ALGORITHMS)
-def problem(request, whole_runs):
+def problem(request):
     """The name, its program and source, and the state after five iterations in one chunk."""
     name = request.param
     with jax.enable_x64(True):
-        yield name, *prepared(name), whole_runs(name)
-
-
-@pytest.fixture(scope="module")
-def whole_runs():
-    def whole(name):
-        if name not in found:
-            found[name] = as_numpy(run(*prepared(name), 0, ITERATIONS)[0])
-        return found[name]
-
-    found = {}
-    return whole
+        yield name, *prepared(name), as_numpy(run(*prepared(name), 0, ITERATIONS)[0])
 
 
 def test_chunked_is_whole(problem):
@@ -85,14 +74,6 @@ def test_a_report_can_be_gone_on_from(problem):
         if after.iteration == ITERATIONS:
             break
     assert_same_bits(drained(after.state), drained(expected))
-
-
-def test_a_seed_alone_is_itself_among_several(whole_runs):
-    """The same bits: the seeds of one device run one after another."""
-    with jax.enable_x64(True):
-        alone, _ = run(*prepared("sac", 1), 0, ITERATIONS)
-        among = whole_runs("sac")
-    assert_same_bits(alone, jax.tree.map(lambda x: x[:1], among))
 
 
 def test_a_checkpoint_fits_what_it_is_read_into(problem):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import warnings
 from pathlib import Path
 
 import jax
@@ -62,3 +63,7 @@ def _cache_programs() -> None:
     if os.access(cache, os.W_OK):
         jax.config.update("jax_compilation_cache_dir", str(cache))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        # A run killed while JAX wrote an entry leaves half of one: it is compiled again, and that
+        # is no news to the user.
+        half_written = "Error (reading|writing) persistent compilation cache entry"
+        warnings.filterwarnings("ignore", message=half_written)

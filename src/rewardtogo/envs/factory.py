@@ -40,8 +40,8 @@ def make_host(name: str, env_args: Mapping[str, Any] = {}) -> HostFactory:
         env = factory()
     except (gym.error.DependencyNotInstalled, ImportError) as error:
         raise ValueError(
-            f"{name!r} needs a package that is not installed ({error}). Gymnasium's own "
-            'environments get theirs from: pip install "rewardtogo[gym]"'
+            f"{name!r} needs a package that is not installed. Gymnasium's own environments get "
+            f'theirs from: pip install "rewardtogo[gym]" (Gymnasium says: {error})'
         ) from error
     except (gym.error.Error, TypeError, ValueError) as error:
         given = f" with env_args {dict(env_args)}" if env_args else ""

@@ -31,7 +31,8 @@ def _accumulate(
         x = g + d * x
         return x, x
 
-    return lax.scan(backward, after, (gain, decay), reverse=True, unroll=1)[1]
+    # Two rows a turn: 87 µs where one took 115 and eight 141, on [2048, 64] and a CPU.
+    return lax.scan(backward, after, (gain, decay), reverse=True, unroll=2)[1]
 
 
 def generalised_advantage(
