@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import rewardtogo as rtg
-from rewardtogo import checkpoint
+from rewardtogo import checkpoint, keeping
 from rewardtogo.envs.block import EnvironmentFault
 from rewardtogo.statistics import interquartile_mean
 from rewardtogo.train import TrainingFault
@@ -138,8 +138,9 @@ def test_eight_seeds_in_jax_and_one_on_the_host():
     assert with_seeds(short_run(seeds=3)).run.seeds == 3
 
 
-def test_a_number_that_is_not_finite_stops_the_run(tmp_path):
+def test_a_number_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
     """The message has field, environment and step; nothing of the bad chunk is kept."""
+    monkeypatch.setattr(keeping, "SAVING_SHARE", 1e9)  # save at every report
     run = tmp_path / "run"
     settings = short_run(environment="own_environments:Line", env_arg=("bad_place=10",))
     with pytest.raises(TrainingFault) as caught:
@@ -155,7 +156,8 @@ def test_a_number_that_is_not_finite_stops_the_run(tmp_path):
     assert not (run / "evaluation.json").exists()
 
 
-def test_what_an_environment_raises_is_told_with_its_place(tmp_path):
+def test_what_an_environment_raises_is_told_with_its_place(tmp_path, monkeypatch):
+    monkeypatch.setattr(keeping, "SAVING_SHARE", 1e9)  # save at every report
     settings = short_run(
         environment="own_environments:Walk-v0", seeds=1, env_arg=("trouble=raise", "at=150")
     )
