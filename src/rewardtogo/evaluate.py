@@ -49,7 +49,9 @@ def make_evaluator(
     num_seeds: int,
     num_episodes: int,
 ) -> Evaluator:
-    """Return `(arrays, seed) → Episodes`: every training seed's policy on the same start states.
+    """Return `(arrays, seed) → Episodes`: each training seed's policy on fresh episodes.
+
+    In JAX all seeds get the same start states; on the host each gets its own.
 
     **Arguments:** `policy_of`: from one seed's arrays to its policy.
     """

@@ -71,7 +71,7 @@ class AbstractSource(eqx.Module):
         """Remember what the gather number `index` brought, counted from 0, warm-up included.
 
         `index` is the same for every seed, so that a position computed from it stays one number
-        under `vmap`, and writing to a buffer stays one slice.
+        under `vmap`, and a buffer is written in one window.
         """
 
     @abc.abstractmethod
