@@ -15,8 +15,8 @@ from rewardtogo.nn.encoders import Encoder
 from rewardtogo.nn.mlp import MLP, Linear
 from rewardtogo.nn.policies import CategoricalPolicy
 from rewardtogo.sources.episodes import EpisodeBatch
+from rewardtogo.tabular.garnet import garnet
 from rewardtogo.tabular.gradient import finite_horizon_gradient
-from rewardtogo.tabular.mdp import garnet
 from rewardtogo.types import Transition
 
 

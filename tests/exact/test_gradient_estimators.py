@@ -16,8 +16,8 @@ from rewardtogo.estimators.returns import generalised_advantage, reward_to_go
 from rewardtogo.losses.policy_gradient import score_function
 from rewardtogo.nn.distributions import Categorical
 from rewardtogo.tabular.evaluation import finite_horizon_values
+from rewardtogo.tabular.garnet import garnet
 from rewardtogo.tabular.gradient import finite_horizon_gradient
-from rewardtogo.tabular.mdp import garnet
 from rewardtogo.tabular.occupancy import state_distributions
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from rewardtogo.losses.policy_gradient import clipped_surrogate, score_function
 from rewardtogo.tabular.evaluation import advantages, expected_return
-from rewardtogo.tabular.mdp import garnet
+from rewardtogo.tabular.garnet import garnet
 from rewardtogo.tabular.occupancy import occupancy
 
 

@@ -14,7 +14,8 @@ from rewardtogo.tabular.evaluation import (
     state_values,
     transition_matrix,
 )
-from rewardtogo.tabular.mdp import garnet, tabular_mdp
+from rewardtogo.tabular.garnet import garnet
+from rewardtogo.tabular.mdp import tabular_mdp
 
 
 MOVES = [(-1, 0), (1, 0), (0, -1), (0, 1)]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rewardtogo.tabular.evaluation import expected_return, finite_horizon_values, state_values
+from rewardtogo.tabular.garnet import garnet
 from rewardtogo.tabular.gradient import (
     finite_horizon_gradient,
     gradient_by_autodiff,
@@ -14,7 +15,6 @@ from rewardtogo.tabular.gradient import (
     gradient_by_theorem,
     value_gradients,
 )
-from rewardtogo.tabular.mdp import garnet
 
 
 FEATURES = np.random.default_rng(0).normal(size=(4, 3, 2))

@@ -5,7 +5,8 @@ import pytest
 
 from exact.trajectories import enumerate_trajectories
 from rewardtogo.tabular.evaluation import expected_return, transition_matrix
-from rewardtogo.tabular.mdp import garnet, tabular_mdp
+from rewardtogo.tabular.garnet import garnet
+from rewardtogo.tabular.mdp import tabular_mdp
 from rewardtogo.tabular.occupancy import occupancy, state_distributions, visitation
 
 

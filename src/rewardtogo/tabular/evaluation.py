@@ -10,29 +10,30 @@ import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from .mdp import TabularMDP, check_policy_ends
+from .ends import check_policy_ends
+from .mdp import AbstractMDP
 from .precision import AnyArray, in_float64
 
 
 @in_float64
 def transition_matrix(
-    mdp: TabularMDP, policy: Float[AnyArray, "states actions"], *, steps: int = 1
+    mdp: AbstractMDP, policy: Float[AnyArray, "states actions"], *, steps: int = 1
 ) -> Float[AnyArray, "states states"]:
     r"""$(P^\pi)^k$: the probability of being in $s'$ exactly $k$ = `steps` steps after $s$."""
-    return jnp.linalg.matrix_power(jnp.einsum("sa,sat->st", policy, mdp.transition), steps)
+    return jnp.linalg.matrix_power(mdp.policy_matrix(policy), steps)
 
 
 @in_float64
 def lookahead(
-    mdp: TabularMDP, values: Float[AnyArray, " states"]
+    mdp: AbstractMDP, values: Float[AnyArray, " states"]
 ) -> Float[AnyArray, "states actions"]:
     r"""$r(s,a) + \gamma \sum_{s'} P(s' \mid s,a)\, V(s')$: action values from state values."""
-    return mdp.reward + mdp.discount * (mdp.transition @ values)
+    return mdp.reward + mdp.discount * mdp.expected(values)
 
 
 @in_float64
 def policy_backup(
-    mdp: TabularMDP, policy: Float[AnyArray, "states actions"], values: Float[AnyArray, " states"]
+    mdp: AbstractMDP, policy: Float[AnyArray, "states actions"], values: Float[AnyArray, " states"]
 ) -> Float[AnyArray, " states"]:
     r"""$B_\pi V$; Puterman (1994), section 6.1. A γ-contraction in the maximum norm for γ < 1."""
     return jnp.sum(policy * lookahead(mdp, values), axis=1)
@@ -40,7 +41,7 @@ def policy_backup(
 
 @in_float64
 def state_values(
-    mdp: TabularMDP, policy: Float[AnyArray, "states actions"]
+    mdp: AbstractMDP, policy: Float[AnyArray, "states actions"]
 ) -> Float[AnyArray, " states"]:
     r"""Solve the Bellman expectation equation for $V^\pi$.
 
@@ -60,7 +61,7 @@ def state_values(
 
 @in_float64
 def iterated_state_values(
-    mdp: TabularMDP, policy: Float[AnyArray, "states actions"], *, iterations: int
+    mdp: AbstractMDP, policy: Float[AnyArray, "states actions"], *, iterations: int
 ) -> Float[AnyArray, " states"]:
     r"""$B_\pi^k 0$: the value over $k$ = `iterations` steps, which tends to $V^\pi$.
 
@@ -76,7 +77,7 @@ def iterated_state_values(
 
 @in_float64
 def action_values(
-    mdp: TabularMDP, policy: Float[AnyArray, "states actions"]
+    mdp: AbstractMDP, policy: Float[AnyArray, "states actions"]
 ) -> Float[AnyArray, "states actions"]:
     r"""$Q^\pi(s,a) = r(s,a) + \gamma \sum_{s'} P(s' \mid s,a) V^\pi(s')$."""
     return lookahead(mdp, state_values(mdp, policy))
@@ -84,7 +85,7 @@ def action_values(
 
 @in_float64
 def advantages(
-    mdp: TabularMDP, policy: Float[AnyArray, "states actions"]
+    mdp: AbstractMDP, policy: Float[AnyArray, "states actions"]
 ) -> Float[AnyArray, "states actions"]:
     r"""$A^\pi(s,a) = Q^\pi(s,a) - V^\pi(s)$."""
     values = state_values(mdp, policy)
@@ -93,7 +94,7 @@ def advantages(
 
 @in_float64
 def expected_return(
-    mdp: TabularMDP, policy: Float[AnyArray, "states actions"]
+    mdp: AbstractMDP, policy: Float[AnyArray, "states actions"]
 ) -> Float[AnyArray, ""]:
     r"""$J(\pi) = \sum_s \mu_0(s) V^\pi(s)$."""
     return mdp.initial @ state_values(mdp, policy)
@@ -101,7 +102,7 @@ def expected_return(
 
 @in_float64
 def finite_horizon_values(
-    mdp: TabularMDP, policy: Float[AnyArray, "states actions"], *, horizon: int
+    mdp: AbstractMDP, policy: Float[AnyArray, "states actions"], *, horizon: int
 ) -> tuple[Float[AnyArray, "horizon states"], Float[AnyArray, "horizon states actions"]]:
     r"""$V_t$ and $Q_t$ for $t = 0, \dots, H-1$, by backward induction from $V_H = 0$.
 

@@ -12,13 +12,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, PyTree
 
+from .ends import check_policy_ends
 from .evaluation import (
     action_values,
     expected_return,
     finite_horizon_values,
     transition_matrix,
 )
-from .mdp import TabularMDP, check_policy_ends
+from .mdp import AbstractMDP
 from .occupancy import occupancy, state_distributions
 from .precision import AnyArray, in_float64
 
@@ -27,7 +28,7 @@ Policy = Callable[[PyTree], Float[AnyArray, "states actions"]]
 
 
 @in_float64
-def gradient_by_autodiff(mdp: TabularMDP, policy: Policy, theta: PyTree) -> PyTree:
+def gradient_by_autodiff(mdp: AbstractMDP, policy: Policy, theta: PyTree) -> PyTree:
     r"""$\nabla_\theta\, \mu_0^\top (I - \gamma P^{\pi_\theta})^{-1} r^{\pi_\theta}$, as written.
 
     Automatic differentiation through the linear solve of `state_values`.
@@ -39,7 +40,7 @@ def gradient_by_autodiff(mdp: TabularMDP, policy: Policy, theta: PyTree) -> PyTr
 
 
 @in_float64
-def gradient_by_theorem(mdp: TabularMDP, policy: Policy, theta: PyTree) -> PyTree:
+def gradient_by_theorem(mdp: AbstractMDP, policy: Policy, theta: PyTree) -> PyTree:
     r"""$\frac{1}{1-\gamma} E_{s \sim d^\pi, a \sim \pi}[\nabla\log\pi(a \mid s)\, Q^\pi(s,a)]$.
 
     Sutton et al. (2000), theorem 1. Written with the improper occupancy, so that γ = 1 works too.
@@ -52,7 +53,7 @@ def gradient_by_theorem(mdp: TabularMDP, policy: Policy, theta: PyTree) -> PyTre
 
 
 @in_float64
-def value_gradients(mdp: TabularMDP, policy: Policy, theta: PyTree) -> PyTree:
+def value_gradients(mdp: AbstractMDP, policy: Policy, theta: PyTree) -> PyTree:
     r"""$\nabla V(s)$ for every start state, by the Bellman recursion.
 
     $$\nabla V(s) = \sum_a \nabla\pi(a \mid s)\, Q(s,a)
@@ -77,7 +78,7 @@ def value_gradients(mdp: TabularMDP, policy: Policy, theta: PyTree) -> PyTree:
 
 
 @in_float64
-def gradient_by_recursion(mdp: TabularMDP, policy: Policy, theta: PyTree) -> PyTree:
+def gradient_by_recursion(mdp: AbstractMDP, policy: Policy, theta: PyTree) -> PyTree:
     r"""$\sum_s \mu_0(s) \nabla V(s)$ with `value_gradients`.
 
     **Raises:** `ValueError` if `mdp.discount` is 1 and the policy may never end.
@@ -88,7 +89,7 @@ def gradient_by_recursion(mdp: TabularMDP, policy: Policy, theta: PyTree) -> PyT
 
 @in_float64
 def finite_horizon_gradient(
-    mdp: TabularMDP, policy: Policy, theta: PyTree, *, horizon: int
+    mdp: AbstractMDP, policy: Policy, theta: PyTree, *, horizon: int
 ) -> PyTree:
     r"""The gradient of $J_H = E \sum_{t<H} \gamma^t r_t$ for a policy that does not see the time.
 

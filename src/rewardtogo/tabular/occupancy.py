@@ -10,14 +10,15 @@ import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from .ends import check_policy_ends
 from .evaluation import transition_matrix
-from .mdp import TabularMDP, check_policy_ends
+from .mdp import AbstractMDP
 from .precision import AnyArray, in_float64
 
 
 @in_float64
 def state_distributions(
-    mdp: TabularMDP, policy: Float[AnyArray, "states actions"], *, horizon: int
+    mdp: AbstractMDP, policy: Float[AnyArray, "states actions"], *, horizon: int
 ) -> Float[AnyArray, "horizon states"]:
     r"""$d_t^\pi = \mu_0^\top (P^\pi)^t$ for $t = 0, \dots, H-1$, terminal states included."""
     dynamics = transition_matrix(mdp, policy)
@@ -27,7 +28,7 @@ def state_distributions(
 
 @in_float64
 def occupancy(
-    mdp: TabularMDP, policy: Float[AnyArray, "states actions"]
+    mdp: AbstractMDP, policy: Float[AnyArray, "states actions"]
 ) -> Float[AnyArray, " states"]:
     r"""The improper $p^\pi = \mu_0^\top (I - \gamma P^\pi)^{-1} = \sum_{t \ge 0} \gamma^t d_t^\pi$.
 
@@ -47,7 +48,7 @@ def occupancy(
 
 @in_float64
 def visitation(
-    mdp: TabularMDP, policy: Float[AnyArray, "states actions"]
+    mdp: AbstractMDP, policy: Float[AnyArray, "states actions"]
 ) -> Float[AnyArray, " states"]:
     r"""The normalised $d^\pi = (1-\gamma)\, \mu_0^\top (I - \gamma P^\pi)^{-1}$.
 

@@ -1,0 +1,68 @@
+"""Does an episode end? At γ = 1 everything hangs on it."""
+
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Float, Int
+
+from .mdp import AbstractMDP
+from .precision import AnyArray, in_float64
+
+
+@in_float64
+def _possible(mdp: AbstractMDP, into: Float[AnyArray, " states"]) -> Float[AnyArray, "s a"]:
+    return mdp.expected(into)
+
+
+def check_policy_ends(mdp: AbstractMDP, policy: Float[AnyArray, "states actions"]) -> None:
+    """Refuse an undiscounted problem in which some state can never reach a terminal one.
+
+    Traced policies pass unchecked: their probabilities are not known yet.
+
+    **Raises:** `ValueError` naming such a state, if `mdp.discount` is 1.
+    """
+    if mdp.discount < 1 or isinstance(policy, Tracer):
+        return
+    never = ~_reaching(mdp, np.asarray(policy) > 0)
+    if never.any():
+        raise ValueError(
+            f"`discount` is 1 and the policy never ends from state {int(np.argmax(never))}: "
+            "its return is infinite or undefined. Use a discount below 1 or a finite horizon."
+        )
+
+
+def ending_policy(mdp: AbstractMDP) -> Int[AnyArray, " states"]:
+    """An action for each state such that every episode ends, as policy iteration at γ = 1 needs.
+
+    **Raises:** `ValueError` naming a state from which no terminal state can be reached.
+    """
+    ends = np.asarray(mdp.terminal)
+    chosen = np.zeros(mdp.num_states, np.int64)
+    while True:
+        into = np.asarray(_possible(mdp, ends.astype(np.float64))) > 0
+        new = into.any(axis=1) & ~ends
+        if not new.any():
+            break
+        chosen[new] = into[new].argmax(axis=1)
+        ends = ends | new
+    if not ends.all():
+        what = (
+            "there is no terminal state"
+            if not np.any(mdp.terminal)
+            else (f"no terminal state can be reached from state {int(np.argmin(ends))}")
+        )
+        raise ValueError(
+            f"`discount` is 1 and {what}: returns are infinite or undefined. "
+            "Use a discount below 1 or a finite horizon."
+        )
+    return chosen
+
+
+def _reaching(mdp: AbstractMDP, allowed: np.ndarray) -> np.ndarray:
+    """The states from which a terminal one is reached with positive probability."""
+    ends = np.asarray(mdp.terminal)
+    while True:
+        into = np.asarray(_possible(mdp, ends.astype(np.float64))) > 0
+        more = ends | np.any(into & allowed, axis=1)
+        if (more == ends).all():
+            return ends
+        ends = more
