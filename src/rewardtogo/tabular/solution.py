@@ -18,10 +18,10 @@ from .precision import AnyArray
 class Certificate:
     r"""Bounds that hold whatever the solver did, rounding included.
 
-    `residual`: $\epsilon = \lVert BV - V \rVert_\infty$ of the last sweep. `value_error`: a bound
-    on $\lVert BV - V^* \rVert_\infty$, where $BV$ is what the solution holds. `policy_loss`: a bound
-    on $\max_s V^*(s) - V^\pi(s)$ of the solution's policy, greedy for $V$. `rounding`: what
-    float64 can have added to ε, counted in both bounds. At γ = 1 no such bound exists: both are None.
+    `residual`: $\epsilon = \lVert BV - V \rVert_\infty$ of the last sweep. `value_error`: bounds
+    $\lVert BV - V^* \rVert_\infty$, and $BV$ is what the solution holds. `policy_loss`: bounds
+    $\max_s V^*(s) - V^\pi(s)$ of the solution's policy, greedy for $V$. `rounding`: what float64
+    can have added to ε, counted in both. At γ = 1 there are no such bounds: both are None.
     """
 
     residual: float
