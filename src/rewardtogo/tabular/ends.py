@@ -2,7 +2,7 @@
 
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from .mdp import AbstractMDP
 from .precision import AnyArray, in_float64
@@ -30,29 +30,30 @@ def check_policy_ends(mdp: AbstractMDP, policy: Float[AnyArray, "states actions"
         )
 
 
-def ending_policy(mdp: AbstractMDP) -> Int[AnyArray, " states"]:
-    """An action for each state such that every episode ends, as policy iteration at γ = 1 needs.
+def ending_policy(
+    mdp: AbstractMDP, *, allowed: Bool[np.ndarray, "states actions"] | None = None
+) -> Int[np.ndarray, " states"]:
+    """An action for each state, of those allowed, such that every episode may end.
 
     **Raises:** `ValueError` naming a state from which no terminal state can be reached.
     """
-    ends = np.asarray(mdp.terminal)
-    chosen = np.zeros(mdp.num_states, np.int64)
+    allowed = np.ones((mdp.num_states, mdp.num_actions), bool) if allowed is None else allowed
+    ends = np.array(mdp.terminal)
+    chosen = allowed.argmax(axis=1)
     while True:
-        into = np.asarray(_possible(mdp, ends.astype(np.float64))) > 0
+        into = (np.asarray(_possible(mdp, ends.astype(np.float64))) > 0) & allowed
         new = into.any(axis=1) & ~ends
         if not new.any():
             break
         chosen[new] = into[new].argmax(axis=1)
-        ends = ends | new
+        ends |= new
     if not ends.all():
-        what = (
-            "there is no terminal state"
-            if not np.any(mdp.terminal)
-            else (f"no terminal state can be reached from state {int(np.argmin(ends))}")
-        )
         raise ValueError(
-            f"`discount` is 1 and {what}: returns are infinite or undefined. "
-            "Use a discount below 1 or a finite horizon."
+            f"`discount` is 1 and no terminal state can be reached from state {np.argmin(ends)}: "
+            "returns are infinite or undefined. Use a discount below 1 or a finite horizon."
+            if np.any(mdp.terminal)
+            else "`discount` is 1 and there is no terminal state: returns are infinite or "
+            "undefined. Use a discount below 1 or a finite horizon."
         )
     return chosen
 

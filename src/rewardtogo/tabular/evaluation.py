@@ -6,13 +6,21 @@ float64 and are differentiable in `policy` and in the tables (inside `jax.enable
 an endless horizon raise `ValueError` at γ = 1 where the policy never ends.
 """
 
+import jax
 import jax.lax as lax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Float
 
 from .ends import check_policy_ends
 from .mdp import AbstractMDP
 from .precision import AnyArray, in_float64
+from .sparse_solve import sparse_state_values
+from .successors import SuccessorMDP
+
+
+_DENSE = 2000  # states, from where on lists are solved as lists
 
 
 @in_float64
@@ -48,12 +56,16 @@ def state_values(
     $$V^\pi = (I - \gamma P^\pi)^{-1} r^\pi$$
 
     Puterman (1994), section 6.1. One dense solve, $O(|S|^3)$, over the states that are not
-    terminal: at γ = 1 these are transient and the matrix is regular.
+    terminal: at γ = 1 these are transient and the matrix is regular. Lists of more than two
+    thousand states take a sparse solve, which has no derivative.
 
     **Returns:** the expected discounted sum of rewards from each state, in reward units.
     **Raises:** `ValueError` if `mdp.discount` is 1 and the policy may never end.
     """
     check_policy_ends(mdp, policy)
+    traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((mdp, policy)))
+    if isinstance(mdp, SuccessorMDP) and mdp.num_states > _DENSE and not traced:
+        return jnp.asarray(sparse_state_values(mdp, np.asarray(policy)))
     reward = jnp.sum(policy * mdp.reward, axis=1)
     dynamics = jnp.where(mdp.terminal[:, None], 0, transition_matrix(mdp, policy))
     return jnp.linalg.solve(jnp.eye(mdp.num_states) - mdp.discount * dynamics, reward)
