@@ -124,3 +124,25 @@ def test_single_precision_parameters_are_widened(route, key):
     """Outside of double precision the gradient is still the float64 one, as NumPy."""
     gradient = route(problem(0.9), jax.nn.softmax, jr.normal(key, (4, 3)))
     assert isinstance(gradient, np.ndarray) and gradient.dtype == np.float64
+
+
+@pytest.mark.parametrize(("num_states", "branching"), [(50, None), (500, None), (500, 3)])
+@pytest.mark.parametrize("kind", ["table", "network"])
+def test_large_problems(num_states, branching, kind, key, x64):
+    """Autodiff through the solve and the theorem, to 1e-10; differences along directions, 1e-6."""
+    mdp = garnet(num_states=num_states, num_actions=4, branching=branching, discount=0.99, key=key)
+    policy, theta = jax.nn.softmax, jr.normal(key, (num_states, 4))
+    if kind == "network":
+        features = jr.normal(jr.key(1), (num_states, 5))
+        theta = {"in": jr.normal(key, (5, 8)), "out": jr.normal(jr.key(2), (8, 4))}
+        policy = lambda theta: jax.nn.softmax(jnp.tanh(features @ theta["in"]) @ theta["out"])
+    one, other = (flat(route(mdp, policy, theta)) for route in list(ROUTES.values())[:2])
+    assert np.allclose(one, other, rtol=1e-10, atol=1e-10 * np.abs(one).max())
+    for seed in range(3):
+        draws = np.random.default_rng(seed)
+        direction = jax.tree.map(lambda x, d=draws: d.normal(size=x.shape), theta)
+        at = lambda step, d=direction: float(
+            expected_return(mdp, policy(jax.tree.map(lambda x, y: x + step * y, theta, d)))
+        )
+        slope = (at(1e-5) - at(-1e-5)) / 2e-5
+        assert flat(direction) @ one == pytest.approx(slope, rel=1e-6, abs=1e-7)

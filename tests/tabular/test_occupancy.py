@@ -3,7 +3,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from exact.trajectories import enumerate_trajectories
+from rewardtogo.lab.enumeration import enumerate_trajectories
 from rewardtogo.tabular.evaluation import expected_return, transition_matrix
 from rewardtogo.tabular.garnet import garnet
 from rewardtogo.tabular.mdp import tabular_mdp
@@ -18,7 +18,7 @@ def case(request, key, x64):
 
 def test_state_distributions_by_enumeration(case):
     mdp, policy = case
-    paths = enumerate_trajectories(mdp, 3)
+    paths = enumerate_trajectories(mdp, horizon=3)
     taken = np.where(paths.mask, policy[paths.state, paths.action], 1)
     probability = paths.dynamics * taken.prod(0)
     ours = state_distributions(mdp, policy, horizon=3)

@@ -8,6 +8,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 
+from rewardtogo.tabular.belief_search import solve_pomdp
 from rewardtogo.tabular.garnet import garnet
 from rewardtogo.tabular.mdp import tabular_mdp
 from rewardtogo.tabular.pomdp import (
@@ -15,7 +16,6 @@ from rewardtogo.tabular.pomdp import (
     finite_horizon_optimum,
     history_policy_value,
     observation_probabilities,
-    solve_pomdp,
     tabular_pomdp,
     tiger,
 )

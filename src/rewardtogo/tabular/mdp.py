@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from numpy.typing import ArrayLike
 
 from .checks import as_floats, normalised, require_finite, terminal_flags
-from .precision import AnyArray
+from .precision import AnyArray, in_float64
 
 
 class AbstractMDP(eqx.Module):
@@ -86,14 +86,17 @@ class TabularMDP(AbstractMDP):
     def num_actions(self) -> int:
         return self.transition.shape[1]
 
+    @in_float64
     def expected(self, values: Float[AnyArray, " states"]) -> Float[AnyArray, "states actions"]:
         return jnp.asarray(self.transition) @ values
 
+    @in_float64
     def policy_matrix(
         self, policy: Float[AnyArray, "states actions"]
     ) -> Float[AnyArray, "states states"]:
         return jnp.einsum("sa,sat->st", policy, self.transition)
 
+    @in_float64
     def reward_variance(self) -> Float[AnyArray, "states actions"]:
         noise = jnp.zeros_like(self.reward) if self.reward_noise is None else self.reward_noise
         if self.successor_reward is None:

@@ -22,5 +22,5 @@ def sparse_state_values(
     system = sp.eye_array(dynamics.shape[0], format="csc") - mdp.discount * dynamics
     reward = np.sum(np.asarray(policy) * np.asarray(mdp.reward), axis=1)
     values = np.zeros(mdp.num_states)
-    values[live] = scipy.sparse.linalg.spsolve(sp.csc_array(system), reward[live])
+    values[live] = np.asarray(scipy.sparse.linalg.spsolve(sp.csc_array(system), reward[live]))
     return values

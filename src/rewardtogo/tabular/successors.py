@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike
 
 from .checks import aligned, as_floats, normalised, place, require_finite, terminal_flags
 from .mdp import AbstractMDP, TabularMDP, check_discount, draw_index, tabular_mdp
-from .precision import AnyArray
+from .precision import AnyArray, in_float64
 
 
-Outcome = tuple[float, int, float, bool]
+Outcome = tuple[float | int, int, float | int, bool]
 Outcomes = Sequence[Sequence[Sequence[Outcome]]] | Mapping[int, Mapping[int, Sequence[Outcome]]]
 
 
@@ -45,10 +45,12 @@ class SuccessorMDP(AbstractMDP):
     def num_actions(self) -> int:
         return self.successor.shape[0]
 
+    @in_float64
     def expected(self, values: Float[AnyArray, " states"]) -> Float[AnyArray, "states actions"]:
         successor_values = jnp.asarray(values)[self.successor]
         return jnp.sum(self.probability * successor_values, axis=1).T
 
+    @in_float64
     def policy_matrix(
         self, policy: Float[AnyArray, "states actions"]
     ) -> Float[AnyArray, "states states"]:
@@ -57,6 +59,7 @@ class SuccessorMDP(AbstractMDP):
         matrix = jnp.zeros((self.num_states, self.num_states), weight.dtype)
         return matrix.at[states, self.successor].add(weight)
 
+    @in_float64
     def reward_variance(self) -> Float[AnyArray, "states actions"]:
         if self.outcome_reward is None:
             return jnp.zeros_like(self.reward)

@@ -145,7 +145,8 @@ def test_tables_of_zeros_are_taken_as_lists(key):
     full = garnet(num_states=300, num_actions=2, discount=0.9, key=key)
     assert as_lists(full) is None
     assert as_lists(small(0.9)) is None
-    assert chosen_method(lists) is Method.GAUSS_SEIDEL
+    assert chosen_method(lists) is Method.MODIFIED_POLICY_ITERATION
+    assert chosen_method(problem("FrozenLake-v1").mdp) is Method.GAUSS_SEIDEL
     assert chosen_method(full) is Method.MODIFIED_POLICY_ITERATION
 
 

@@ -58,26 +58,30 @@ def _iterate(
     *,
     discounted: bool,
 ) -> Solution:
-    scale = discount / (1 - discount) if discounted else 1.0
-    shifting = ~jnp.any(mdp.terminal)
+    goal = tolerance / 2
+    close = goal * (1 - discount) / discount if discounted else goal
 
-    def sweeps(carry):
-        """Gauss–Seidel until a sweep over all actions changes little; then look how far it is."""
-        values, last, close, iterations = carry
-        values, iterations = _until(layout, values, discount, close / scale, iterations, limit)
+    def look(values):
         last = sweep(mdp, values[layout.place_of], discount)
-        shift = jnp.where(shifting, last.shift(discount, discounted), 0)
-        # Where the bounds are wider than the change told, the next round has to look closer.
-        return (last.values + shift)[layout.state_at], last, close / 10, iterations
+        return last, last.values[layout.state_at]
 
     def wanted(carry):
-        _, last, _, iterations = carry
-        return (last.criterion(discount, discounted) > tolerance / 2) & (iterations < limit)
+        _, last, iterations = carry
+        return (last.criterion(discount, discounted) > goal) & (iterations < limit)
+
+    def again(carry):
+        values, last, iterations = carry
+        improved, action = _improve(layout, values, discount)
+        change = jnp.max(jnp.abs(improved - values))
+        chain = _taken(layout, action)
+        values = _evaluate(chain, improved, discount, jnp.maximum(change / _DECAY, close))
+        # A sweep over all states at once tells how far it is.
+        last, values = lax.cond(change <= close, look, lambda v: (last, v), values)
+        return values, last, iterations + 1
 
     zero = jnp.zeros(layout.state_at.shape)
     start = sweep(mdp, zero[layout.place_of], discount)
-    carry = sweeps((zero, start, tolerance / 2, jnp.asarray(0)))
-    _, last, _, iterations = lax.while_loop(wanted, sweeps, carry)
+    _, last, iterations = lax.while_loop(wanted, again, (zero, start, jnp.asarray(0)))
     return solution(
         mdp,
         last,
@@ -87,32 +91,6 @@ def _iterate(
         tolerance=tolerance,
         iterations=iterations,
     )
-
-
-def _until(
-    layout: Blocks,
-    values: Float[Array, " places"],
-    discount: Float[Array, ""],
-    close: Float[Array, ""],
-    iterations: Int[Array, ""],
-    limit: Int[Array, ""],
-) -> tuple[Float[Array, " places"], Int[Array, ""]]:
-    """Improve and evaluate in turn until an improving sweep changes no value more than `close`."""
-
-    def wanted(carry):
-        _, change, iterations = carry
-        return (change > close) & (iterations < limit)
-
-    def again(carry):
-        values, _, iterations = carry
-        improved, action = _improve(layout, values, discount)
-        change = jnp.max(jnp.abs(improved - values))
-        chain = _taken(layout, action)
-        values = _evaluate(chain, improved, discount, jnp.maximum(change / _DECAY, close))
-        return values, change, iterations + 1
-
-    values, _, iterations = lax.while_loop(wanted, again, (values, jnp.inf, iterations))
-    return values, iterations
 
 
 class _Chain(NamedTuple):

@@ -13,6 +13,7 @@ from ..solution import Solution
 from ..successors import SuccessorMDP
 from .gauss_seidel import gauss_seidel
 from .modified_policy_iteration import modified_policy_iteration
+from .ordering import distances
 from .policy_iteration import policy_iteration
 from .sparsity import as_lists, to_lists
 from .value_iteration import value_iteration
@@ -35,19 +36,26 @@ _SOLVERS: dict[Method, Callable[..., Solution]] = {
     Method.GAUSS_SEIDEL: gauss_seidel,
 }
 _EXACT = 2000  # states, for a dense linear solve
+_SMALL, _FEW = 5000, 30  # states; steps from the best rewards
 
 
 def chosen_method(mdp: AbstractMDP) -> Method:
     """What `Method.AUTO` stands for.
 
-    Gauss–Seidel for lists, modified policy iteration for dense tables. At γ = 1, where only
-    policy iteration is sure to end in a policy that does, policy iteration up to 2,000 states.
+    At γ = 1, where only policy iteration is sure to find a policy that ends, policy iteration up to
+    2,000 states. Modified policy iteration for dense tables, and for lists on which no episode
+    ends and every state is a few steps from any other, so that the order of sweeps does not
+    matter, or that are small. Gauss–Seidel for all other lists.
     """
     if mdp.discount == 1 and mdp.num_states <= _EXACT:
         return Method.POLICY_ITERATION
-    if isinstance(mdp, SuccessorMDP):
+    if isinstance(mdp, SuccessorMDP) and (np.any(mdp.terminal) or _is_wide(mdp)):
         return Method.GAUSS_SEIDEL
     return Method.MODIFIED_POLICY_ITERATION
+
+
+def _is_wide(mdp: SuccessorMDP) -> bool:
+    return mdp.num_states > _SMALL and int(distances(mdp).max()) > _FEW
 
 
 def solve(mdp: AbstractMDP, *, method: Method = Method.AUTO, tolerance: float = 1e-6) -> Solution:
