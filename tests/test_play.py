@@ -62,13 +62,27 @@ def test_the_episodes_are_those_of_its_seeds(tmp_path):
     assert value == total
 
 
-def test_an_environment_in_jax_of_ones_own_has_no_pictures(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("own_environments:Line", "has no pictures to show"),
+        ("tabular:ShortCorridor", "MDP without a picture: Gymnasium has no 'ShortCorridor'"),
+    ],
+)
+def test_what_has_no_gymnasium_twin_has_no_pictures(tmp_path, name, message):
     run = copy_of(finished_run(), tmp_path / "run")
     text = (run / "settings.json").read_text()
-    # Two numbers seen, two actions: only the name is another's.
-    (run / "settings.json").write_text(text.replace("CartPole-v1", "own_environments:Line"))
-    with pytest.raises(ValueError, match=r"no pictures|does not fit"):
+    (run / "settings.json").write_text(text.replace("CartPole-v1", name))
+    with pytest.raises(ValueError, match=message):
         play(run, tmp_path / "out.gif")
+
+
+def test_a_finite_mdp_is_seen_in_its_gymnasium_twin(tmp_path):
+    settings = short_run(64, environment="tabular:FrozenLake-v1", seeds=1, eval_episodes=1)
+    rtg.fit(settings, run_dir=tmp_path / "run", quiet=True)
+    play(tmp_path / "run", tmp_path / "out.gif", max_steps=3)
+    with Image.open(tmp_path / "out.gif") as picture:
+        assert picture.size == (256, 256)
 
 
 def test_what_cannot_be_rendered_says_so(tmp_path, monkeypatch):

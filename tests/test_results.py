@@ -1,8 +1,10 @@
 import base64
+import dataclasses
 
 import numpy as np
 import pytest
 
+from rewardtogo.envs.tabular import Optimum
 from rewardtogo.evaluate import Episodes
 from rewardtogo.results import Result, evaluation, evaluation_from_json, read_result
 from rewardtogo.runs import RunFolder, read_json
@@ -30,9 +32,17 @@ def test_the_unit_is_the_seed():
 
 def test_an_evaluation_reads_back_as_written():
     assert evaluation_from_json(found().to_json()) == found()
+    assert "optimum" not in found().to_json()  # nor is there one in what older versions wrote
     one = evaluation(Episodes(RETURNS[:1], RETURNS[:1].astype(int)), range(1), [3])
     assert one.to_json()["interval"] is None
     assert evaluation_from_json(one.to_json()) == one
+
+
+def test_an_optimum_is_kept_and_told(tmp_path):
+    known = dataclasses.replace(found(), optimum=Optimum(0.744190, 100, aliased=False))
+    assert evaluation_from_json(known.to_json()) == known
+    lines = str(Result(tmp_path, "ppo", "tabular:X", known, 640, 2.0)).splitlines()
+    assert lines[2] == "  optimum 0.7442 (exact, 100 steps)"
 
 
 def test_the_file_has_the_figure_its_interval_and_every_seed():

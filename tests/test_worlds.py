@@ -18,6 +18,7 @@ def world(name, **options):
         ("CartPole-v1", JaxWorld),
         ("Pendulum-v1", JaxWorld),
         ("FrozenLake-v1", HostWorld),
+        ("tabular:ShortCorridor", JaxWorld),
         ("own_environments:Line", JaxWorld),
         ("own_environments:Walk-v0", HostWorld),
     ],
@@ -48,6 +49,13 @@ def test_a_limit_on_time_is_known_only_where_there_is_one():
     assert world("CartPole-v1").max_steps == 500
     assert world("own_environments:Line").max_steps is None
     assert world("own_environments:Walk-v0").max_steps is None
+
+
+def test_an_optimum_is_known_only_of_finite_mdps():
+    optimum = world("tabular:ShortCorridor").optimum
+    assert optimum is not None and (optimum.value, optimum.aliased) == (-3.0, True)
+    assert world("CartPole-v1").optimum is None
+    assert world("FrozenLake-v1").optimum is None
 
 
 @pytest.mark.parametrize(

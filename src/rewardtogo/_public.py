@@ -21,6 +21,17 @@ from .settings import RunSettings as RunSettings, Settings as Settings
 from .sources.episodes import Episodes as Episodes
 from .sources.replay import Replay as Replay
 from .sources.rollout import Rollout as Rollout
+from .tabular.garnet import garnet as garnet
+from .tabular.library import problem as problem
+from .tabular.mdp import TabularMDP as TabularMDP, tabular_mdp as tabular_mdp
+from .tabular.problem import Problem as Problem
+from .tabular.solution import Certificate as Certificate, Solution as Solution
+from .tabular.solvers.solve import Method as Method, solve as solve
+from .tabular.successors import (
+    SuccessorMDP as SuccessorMDP,
+    mdp_from_outcomes as mdp_from_outcomes,
+    successor_mdp as successor_mdp,
+)
 from .train import (
     Report as Report,
     TrainingFault as TrainingFault,

@@ -39,7 +39,7 @@ from .settings import Settings
 from .statistics import stratified_bootstrap
 from .tensorboard import require_tensorboard
 from .train import Report, TrainingFault, build_program, train
-from .worlds import is_jax_world
+from .worlds import AbstractWorld, is_jax_world
 
 
 # Rows of `metrics.jsonl` for each seed, where nothing else is asked for.
@@ -200,9 +200,13 @@ class Session:
         return Position(report.iteration, report.steps, report.state, finished)
 
     @functools.cached_property
+    def _evaluation_world(self) -> AbstractWorld:
+        return self.settings.world()
+
+    @functools.cached_property
     def _evaluate(self) -> Evaluator:
         return make_evaluator(
-            self.settings.world(),
+            self._evaluation_world,
             policy_builder(self.ingredients),
             num_seeds=len(self.seeds),
             num_episodes=self.settings.run.eval_episodes,
@@ -247,7 +251,8 @@ class Session:
     def _finish(self, end: Position, taken: int, seconds: float) -> Result:
         assert end.state is not None
         episodes = self._evaluate(end.state.algorithm, EVALUATION_SEED)
-        found = evaluation(episodes, self.seeds, end.steps)
+        optimum = self._evaluation_world.optimum
+        found = evaluation(episodes, self.seeds, end.steps, optimum)
         write_json(self.folder.evaluation, found.to_json())
         self.progress.say(draw_curve(self.folder))
         names = (self.settings.algorithm, self.settings.environment)

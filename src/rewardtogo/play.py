@@ -10,7 +10,8 @@ import gymnasium as gym
 import numpy as np
 
 from .envs.factory import make_host
-from .envs.registry import is_jax_environment
+from .envs.registry import TABULAR, is_jax_environment
+from .keeping import read_settings
 from .progress import Progress
 from .saved import Predictor, SavedRun
 from .settings import env_args
@@ -29,16 +30,15 @@ def play(
     """Let a run's policy act in Gymnasium's version of its environment and write what is seen.
 
     Environments written in JAX have no pictures of their own: those that have a Gymnasium twin of
-    the same name are played there. **Returns:** the return of each episode.
+    the same name are played there, "tabular:FrozenLake-v1" in "FrozenLake-v1". **Returns:** the
+    return of each episode.
     **Raises:** `ValueError` if the environment cannot be rendered, or a package is missing.
     """
     _without_display()
     _require_pillow()
+    name = _twin(read_settings(run).environment)
     saved = SavedRun(run, best=best)
     predictor = Predictor(saved.policy(training_seed), saved.world)
-    name = saved.settings.environment
-    if ":" in name and is_jax_environment(name):
-        raise ValueError(f"{name} is written in JAX and has no pictures to show.")
     arguments = env_args(saved.settings.run.env_arg) | {"render_mode": "rgb_array"}
     frames, returns = [], []
     with (
@@ -56,6 +56,20 @@ def play(
         frames_per_second = float(env.metadata.get("render_fps", 30))
     _write(video, frames, frames_per_second)
     return returns
+
+
+def _twin(name: str) -> str:
+    """The name under which Gymnasium has pictures of the environment `name`."""
+    if name.startswith(TABULAR):
+        twin = name.removeprefix(TABULAR)
+        if twin not in gym.registry:
+            raise ValueError(
+                f"{name} is a finite MDP without a picture: Gymnasium has no {twin!r}."
+            )
+        return twin
+    if ":" in name and is_jax_environment(name):
+        raise ValueError(f"{name} is written in JAX and has no pictures to show.")
+    return name
 
 
 def _episode(

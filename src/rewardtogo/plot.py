@@ -1,17 +1,20 @@
 """Learning curves of one or several runs: every seed thin, their interquartile mean bold."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rewardtogo.runs import RunFolder, read_json, read_rows, write_bytes
+from rewardtogo.drawing import new_figure, save_figure
+from rewardtogo.results import optimum_from_json
+from rewardtogo.runs import RunFolder, read_json, read_rows
 from rewardtogo.statistics import Statistic, curve_band, interquartile_mean
 
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from rewardtogo.envs.tabular import Optimum
 
 
 EVALUATED, TRAINED = "eval/mean_reward", "rollout/ep_rew_mean"
@@ -49,15 +52,7 @@ def learning_curves(
         reference=reference,
         reference_label=reference_label,
     )
-    known = drawing.canvas.get_supported_filetypes()
-    suffix = path.suffix.removeprefix(".")
-    if suffix not in known:
-        raise ValueError(f"cannot draw {path}: the suffix must be one of {', '.join(known)}")
-    content = io.BytesIO()
-    drawing.savefig(content, format=suffix, dpi=150)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, content.getvalue())
-    return path
+    return save_figure(drawing, path)
 
 
 def figure(
@@ -75,19 +70,17 @@ def figure(
     **Arguments:** `runs`: run folders. `tag`: the metric; without it the evaluation's mean reward
     where every run has one, else the training episodes'. `labels`: a name for each run.
     `statistic`, `level`: of the bold line and its band, as in `curve_band`. `reference`: the
-    height of a dashed line.
+    height of a dashed line; without it the exact optimum that the runs' evaluations hold, where
+    returns of one environment are drawn.
     **Raises:** `ValueError` if a folder has no such rows; `ImportError` without matplotlib.
     """
-    _require_matplotlib()
-    from matplotlib.figure import Figure
-
     if not runs:
         raise ValueError("there are no runs to draw")
     if labels is not None and len(labels) != len(runs):
         raise ValueError(f"{len(runs)} runs need as many labels, got {len(labels)}")
     rows = [read_rows(RunFolder(run).metrics) for run in runs]
     drawn_tag = tag or _common_tag(rows)
-    drawing = Figure(figsize=(7.2, 4.4), layout="constrained")
+    drawing = new_figure((7.2, 4.4))
     axes = drawing.add_subplot()
     names, title = _names(runs)
     for i, (run, name) in enumerate(zip(runs, labels or names, strict=True)):
@@ -96,22 +89,39 @@ def figure(
             raise ValueError(f"{RunFolder(run).metrics} has no row with {drawn_tag!r}")
         colour = _COLOURS[i % len(_COLOURS)]
         _draw_run(axes, curves, name=name, colour=colour, statistic=statistic, level=level)
+    optimum = None if reference is not None else _common_optimum(runs, drawn_tag)
+    if optimum is not None:
+        reference, reference_label = optimum.value, str(optimum)
     if reference is not None:
         axes.axhline(reference, color="0.35", linewidth=1, linestyle="--", label=reference_label)
     _dress(axes, title=title, ylabel=_NAMES.get(drawn_tag, drawn_tag))
     return drawing
 
 
-def _require_matplotlib() -> None:
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise ImportError('a picture needs matplotlib: pip install "rewardtogo[plot]"') from error
-
-
 def _common_tag(rows: Sequence[Sequence[dict[str, Any]]]) -> str:
     evaluated = all(any(EVALUATED in row for row in run) for run in rows)
     return EVALUATED if evaluated else TRAINED
+
+
+def _common_optimum(runs: Sequence[Path], tag: str) -> "Optimum | None":
+    """What bounds every curve drawn; None where that is not known."""
+    facts = [_facts(run) for run in runs]
+    if tag not in (EVALUATED, TRAINED) or len({fact.get("environment") for fact in facts}) > 1:
+        return None
+    files = [file for file in (RunFolder(run).evaluation for run in runs) if file.is_file()]
+    found = {optimum_from_json(read_json(file)) for file in files} - {None}
+    optimum = found.pop() if len(found) == 1 else None
+    if optimum is not None and tag == TRAINED:
+        cuts = [fact.get("recipe", {}).get("max_episode_steps") for fact in facts]
+        # Where every step costs, an episode cut short in training has a larger return.
+        if any(cut is not None and cut < optimum.steps for cut in cuts):
+            return None
+    return optimum
+
+
+def _facts(run: Path) -> dict[str, Any]:
+    file = RunFolder(run).settings
+    return read_json(file) if file.is_file() else {}
 
 
 def _by_seed(rows: Sequence[dict[str, Any]], tag: str) -> list[tuple[list[float], list[float]]]:
@@ -127,8 +137,7 @@ def _by_seed(rows: Sequence[dict[str, Any]], tag: str) -> list[tuple[list[float]
 
 def _names(runs: Sequence[Path]) -> tuple[list[str], str]:
     """A name for each run, and the title: what all have in common is said once, in the title."""
-    settings = [RunFolder(run).settings for run in runs]
-    facts = [read_json(file) if file.is_file() else {} for file in settings]
+    facts = [_facts(run) for run in runs]
     algorithms = [str(fact.get("algorithm", "")) for fact in facts]
     environments = [str(fact.get("environment", "")) for fact in facts]
     title = environments[0] if len(set(environments)) == 1 else ""

@@ -323,6 +323,15 @@ TUNED: Mapping[tuple[str, str], Recipe] = {
         normalise_reward=True,
         total_steps=300_000,
     ),
+    # Falls teach to stay away from the cliff long before the goal is found beyond it: only a strong
+    # entropy bonus, against rewards of deviation one, goes on exploring.
+    ("ppo", "tabular:CliffWalking-v1"): PPORecipe(
+        algorithm=PPO(learning_rate=1e-3, entropy_coef=0.2),
+        num_envs=16,
+        normalise_reward=True,
+        total_steps=150_000,
+    ),
+    ("reinforce", "tabular:FrozenLake-v1"): REINFORCERecipe(algorithm=REINFORCE(entropy_coef=0.01)),
     # A fall is rare and worth −100: with the usual δ = 1 the Huber loss holds such an error for an
     # outlier, values beyond the track's edge stay above 1/(1−γ), and the cart rolls off.
     ("dqn", "CartPole-v1"): DQNRecipe(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .envs.tabular import Optimum
 from .evaluate import Episodes
 from .runs import RunFolder, read_json
 from .statistics import Interval, stratified_bootstrap
@@ -19,6 +20,7 @@ class Evaluation:
     """Mean undiscounted return of each seed's policy, and the seeds' interquartile mean.
 
     The interval is a bootstrap over seeds: episodes of one seed are not independent runs.
+    `optimum`: what no policy can exceed but by the luck of its episodes, where that is known.
     """
 
     iqm: Interval
@@ -28,21 +30,29 @@ class Evaluation:
     lengths: tuple[float, ...]  # mean episode length of each seed
     episodes: int  # of each seed
     steps: tuple[int, ...]  # environment steps trained, one a seed
+    optimum: Optimum | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The content of `evaluation.json`."""
         rows = zip(self.seeds, self.means, self.deviations, self.lengths, self.steps, strict=True)
         names = ("seed", "mean", "std", "length", "steps")
+        best = {} if self.optimum is None else {"optimum": dataclasses.asdict(self.optimum)}
         return {
             "iqm": self.iqm.estimate,
             "interval": None if self.iqm.low is None else [self.iqm.low, self.iqm.high],
             "level": self.iqm.level,
             "episodes": self.episodes,
             "seeds": [dict(zip(names, row, strict=True)) for row in rows],
+            **best,
         }
 
 
-def evaluation(episodes: Episodes, seeds: range, steps: Sequence[int] | np.ndarray) -> Evaluation:
+def evaluation(
+    episodes: Episodes,
+    seeds: range,
+    steps: Sequence[int] | np.ndarray,
+    optimum: Optimum | None = None,
+) -> Evaluation:
     """Summarise every seed's episodes."""
     means = episodes.returns.mean(axis=1)
     floats = lambda xs: tuple(float(x) for x in xs)
@@ -54,6 +64,7 @@ def evaluation(episodes: Episodes, seeds: range, steps: Sequence[int] | np.ndarr
         floats(episodes.lengths.mean(axis=1)),
         episodes.returns.shape[1],
         tuple(int(s) for s in steps),
+        optimum,
     )
 
 
@@ -69,7 +80,13 @@ def evaluation_from_json(data: dict[str, Any]) -> Evaluation:
         column("length"),
         data["episodes"],
         column("steps"),
+        optimum_from_json(data),
     )
+
+
+def optimum_from_json(data: dict[str, Any]) -> Optimum | None:
+    """The optimum in what `Evaluation.to_json` wrote, if there is one."""
+    return Optimum(**data["optimum"]) if "optimum" in data else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +108,8 @@ class Result:
             f"{max(found.steps):,} steps each",
             f"  final return, interquartile mean  {found.iqm}{interval}",
         ]
+        if found.optimum is not None:
+            lines.append(f"  {found.optimum}")
         if self.seconds:
             rate = self.steps / self.seconds
             lines.append(

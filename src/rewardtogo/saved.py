@@ -77,7 +77,8 @@ class SavedRun:
         )
         first = self.settings.run.seed
         episodes = evaluator(self.arrays, seed)
-        return evaluation(episodes, range(first, first + self.num_seeds), self.steps)
+        seeds = range(first, first + self.num_seeds)
+        return evaluation(episodes, seeds, self.steps, self.world.optimum)
 
 
 class Predictor:

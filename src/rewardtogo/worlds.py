@@ -12,7 +12,8 @@ import gymnasium as gym
 from .envs.factory import HostFactory, make_host, time_limit
 from .envs.host import AbstractPool, InProcess
 from .envs.protocol import AbstractEnvironment
-from .envs.registry import is_jax_environment, make
+from .envs.registry import TABULAR, is_jax_environment, make
+from .envs.tabular import Optimum, exact_optimum
 from .envs.workers import Workers
 from .envs.wrappers import ScaledActions, TimeLimit, scaled_action_space
 from .sources.episodes import Episodes
@@ -49,6 +50,11 @@ class AbstractWorld(abc.ABC):
     @abc.abstractmethod
     def max_steps(self) -> int | None:
         """The environment's own limit on an episode's steps, where it has one."""
+
+    @property
+    @abc.abstractmethod
+    def optimum(self) -> Optimum | None:
+        """The best expected return of an episode, where it is known exactly."""
 
     @abc.abstractmethod
     def rollout(self, num_envs: int, num_steps: int) -> AbstractSource:
@@ -88,6 +94,10 @@ class JaxWorld(AbstractWorld):
     def max_steps(self) -> int | None:
         env = self.env.env if isinstance(self.env, ScaledActions) else self.env
         return env.max_steps if isinstance(env, TimeLimit) else None
+
+    @ft.cached_property
+    def optimum(self) -> Optimum | None:
+        return exact_optimum(self.env)
 
     def rollout(self, num_envs: int, num_steps: int) -> AbstractSource:
         return Rollout(self.env, num_envs, num_steps)
@@ -132,6 +142,10 @@ class HostWorld(AbstractWorld):
     @property
     def max_steps(self) -> int | None:
         return self._spaces[2]
+
+    @property
+    def optimum(self) -> None:
+        return None
 
     def pool(self, num_envs: int, *, run_seed: int) -> AbstractPool:
         """Live environments, `num_envs` for each seed."""
@@ -182,6 +196,11 @@ def make_world(
     processes for host environments; 0 steps them in this one.
     **Raises:** `ValueError` for a name, an argument or a space that will not do.
     """
+    if backend == "gymnasium" and name.startswith(TABULAR):
+        raise ValueError(
+            f"{name!r} runs in JAX, not in Gymnasium; {name.removeprefix(TABULAR)!r} without "
+            f"{TABULAR!r} would be Gymnasium's name."
+        )
     if is_jax_world(name, backend):
         env = make(name, env_args)
         if isinstance(env.action_space, gym.spaces.Box):

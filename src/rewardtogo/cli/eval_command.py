@@ -58,4 +58,6 @@ def run(argv: Sequence[str]) -> int:
         )
     interval = "" if found.iqm.low is None else "  (95 % bootstrap interval over seeds)"
     print(f"  interquartile mean over seeds  {found.iqm}{interval}")
+    if found.optimum is not None:
+        print(f"  {found.optimum}")
     return 0

@@ -1,12 +1,14 @@
 """`rtg list`: what there is, and what goes with what."""
 
 import dataclasses
+import textwrap
 from collections.abc import Sequence
 
 import gymnasium as gym
 
-from ..envs.registry import jax_environments, make
+from ..envs.registry import TABULAR, jax_environments, make
 from ..recipes import RECIPES, TUNED
+from ..tabular.library import problem_names
 from .flags import parse
 
 
@@ -34,6 +36,7 @@ def run(argv: Sequence[str]) -> int:
         )
         print(f"  {name:<28}{kind:<14}{', '.join(marks)}")
     print("  * with settings of its own; the others take the algorithm's general ones")
+    _print_problems()
     print("\nAny Gymnasium environment with Box or Discrete spaces, by its name: LunarLander-v3, …")
     print("and your own: package.module:Name-v0 (Gymnasium), package.module:ClassName (JAX).")
     if options.all:
@@ -42,3 +45,15 @@ def run(argv: Sequence[str]) -> int:
     else:
         print("rtg list --all names those that Gymnasium has registered.")
     return 0
+
+
+def _print_problems() -> None:
+    fitting = [a for a, recipe in RECIPES.items() if gym.spaces.Discrete in recipe.action_spaces]
+    print(f"\nFinite MDPs in JAX, as {TABULAR}NAME or {TABULAR}FILE.npz ({', '.join(fitting)})")
+    names = ", ".join(problem_names())
+    print(textwrap.fill(names, 100, initial_indent="  ", subsequent_indent="  "))
+    tuned = [f"{a} {name}" for a, name in TUNED if name.startswith(TABULAR)]
+    if tuned:
+        print(
+            textwrap.fill(f"with settings of its own: {', '.join(tuned)}", 100, initial_indent="  ")
+        )

@@ -12,7 +12,9 @@ from rewardtogo.envs.classic.mountain_car import MountainCar
 from rewardtogo.envs.classic.mountain_car_continuous import MountainCarContinuous
 from rewardtogo.envs.classic.pendulum import Pendulum
 from rewardtogo.envs.protocol import AbstractEnvironment
+from rewardtogo.envs.tabular import environment_of
 from rewardtogo.envs.wrappers import TimeLimit
+from rewardtogo.tabular.library import problem
 
 
 # Gymnasium's names, with its limits on the length of an episode.
@@ -24,6 +26,9 @@ _ENVIRONMENTS: dict[str, tuple[type[AbstractEnvironment], int]] = {
     "Pendulum-v1": (Pendulum, 200),
 }
 
+# "tabular:FrozenLake-v1" is the finite MDP of that name; no module of this name can be reached.
+TABULAR = "tabular:"
+
 
 def jax_environments() -> tuple[str, ...]:
     """Return the names that `make` knows, sorted."""
@@ -31,22 +36,25 @@ def jax_environments() -> tuple[str, ...]:
 
 
 def is_jax_environment(name: str) -> bool:
-    """Whether `name` is one of `jax_environments()` or has the form "package.module:ClassName".
+    """Whether `name` is one of `jax_environments()`, "tabular:NAME", or "package.module:ClassName".
 
-    Gymnasium's "module:Name-v0" is not of that form: it has a hyphen. Nothing is imported.
+    Gymnasium's "module:Name-v0" is not of the last form: it has a hyphen. Nothing is imported.
     """
-    return name in _ENVIRONMENTS or _is_path(name)
+    return name in _ENVIRONMENTS or name.startswith(TABULAR) or _is_path(name)
 
 
 def make(name: str, env_args: Mapping[str, Any] = {}) -> AbstractEnvironment:
     """Make an environment written in JAX.
 
     **Arguments:** `name`: one of `jax_environments()`, which comes with Gymnasium's limit on time,
-    or "package.module:ClassName" for one of your own, which comes as its class makes it.
-    `env_args`: arguments of the environment's class.
+    "tabular:NAME" for a finite MDP of the library or in a file, with the limit that
+    `environment_of` says, or "package.module:ClassName" for one of your own, which comes as its
+    class makes it. `env_args`: arguments of the environment's class; a finite MDP takes none.
     **Raises:** `ValueError` if the name is unknown, an argument is missing, unknown or refused,
     the module or class is not there, or what it makes is not an `AbstractEnvironment`.
     """
+    if name.startswith(TABULAR):
+        return _construct(name, lambda: _tabular(name.removeprefix(TABULAR)), env_args)
     if ":" in name:
         environment = _construct(name, _imported(name), env_args)
         _require_environment(name, type(environment))
@@ -68,6 +76,17 @@ def _construct(name: str, constructor: Callable[..., Any], env_args: Mapping[str
         allowed = ", ".join(signature.parameters) or "none"
         raise ValueError(f"env_args of {name!r}: {error}; its arguments: {allowed}.") from None
     return constructor(**env_args)
+
+
+def _tabular(name: str) -> TimeLimit:
+    try:
+        found = problem(name)
+    except OSError as error:
+        raise ValueError(f"{TABULAR}{name} cannot be read: {error.strerror}.") from error
+    try:
+        return environment_of(found)
+    except ValueError as error:
+        raise ValueError(f"problem {name!r}: {error}") from error
 
 
 def _is_path(name: str) -> bool:
