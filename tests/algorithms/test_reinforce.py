@@ -9,8 +9,8 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from exact.trajectories import enumerate_trajectories
 from rewardtogo.algorithms.reinforce import REINFORCE, Baseline
+from rewardtogo.lab.enumeration import enumerate_trajectories
 from rewardtogo.nn.encoders import Encoder
 from rewardtogo.nn.mlp import MLP, Linear
 from rewardtogo.nn.policies import CategoricalPolicy
@@ -36,7 +36,7 @@ class Problem:
             num_states=STATES, num_actions=ACTIONS, num_terminal=1, discount=DISCOUNT, key=jr.key(3)
         )
         self.theta = jr.normal(jr.key(4), (STATES, ACTIONS), jnp.float64)
-        paths = enumerate_trajectories(mdp, horizon)
+        paths = enumerate_trajectories(mdp, horizon=horizon)
         terminated = np.asarray(mdp.terminal)[paths.next_state]
         cut = (np.arange(horizon)[:, None] == horizon - 1) & ~terminated
         # What stands after an episode's end is never to be read.

@@ -10,9 +10,9 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from exact.trajectories import enumerate_trajectories
 from rewardtogo.estimators import baselines
 from rewardtogo.estimators.returns import generalised_advantage, reward_to_go
+from rewardtogo.lab.enumeration import enumerate_trajectories
 from rewardtogo.losses.policy_gradient import score_function
 from rewardtogo.nn.distributions import Categorical
 from rewardtogo.tabular.evaluation import finite_horizon_values
@@ -37,7 +37,7 @@ class Problem:
             num_states=3, num_actions=2, num_terminal=1, discount=discount, key=jr.key(3)
         )
         self.theta = jr.normal(jr.key(4), (3, 2), jnp.float64)
-        self.paths = jax.tree.map(jnp.asarray, enumerate_trajectories(self.mdp, HORIZON))
+        self.paths = jax.tree.map(jnp.asarray, enumerate_trajectories(self.mdp, horizon=HORIZON))
         self.probability = self.probabilities(self.theta)
         terminated = jnp.asarray(self.mdp.terminal)[self.paths.next_state]
         # The horizon belongs to the task: no bootstrap, and nothing was truncated.

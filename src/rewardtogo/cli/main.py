@@ -14,6 +14,8 @@ COMMANDS = {
     "eval": "evaluate a trained policy on fresh episodes",
     "play": "render a trained policy to a picture that moves",
     "plot": "compare the learning curves of several runs",
+    "solve": "solve a small MDP exactly, with a certificate",
+    "lab": "hold every gradient estimator against the exact gradient, and run the theorems",
     "list": "show algorithms and environments, and what goes with what",
     "check": "say what is wrong with an environment of your own",
 }

@@ -9,6 +9,10 @@ from jaxtyping import PRNGKeyArray
 from numpy.typing import ArrayLike
 
 
+# NumPy's own type leaves plain numbers out, as checked in tests.
+Side = ArrayLike | float | int
+
+
 class Relation(enum.Enum):
     """What is claimed of the two sides."""
 
@@ -44,27 +48,27 @@ class Theorem:
     check: Callable[[PRNGKeyArray], Sequence[Comparison]]
 
 
-def equal(what: str, left: ArrayLike, right: ArrayLike, *, tolerance: float = 1e-9) -> Comparison:
+def equal(what: str, left: Side, right: Side, *, tolerance: float = 1e-9) -> Comparison:
     """Both sides are the same up to `tolerance`, relative to the larger of 1 and |right|."""
     left, right = _sides(left, right)
     slack = tolerance * np.maximum(1, np.abs(right)) - np.abs(left - right)
     return _worst(what, left, Relation.EQUAL, right, slack)
 
 
-def at_most(what: str, left: ArrayLike, right: ArrayLike, *, rounding: float = 1e-9) -> Comparison:
+def at_most(what: str, left: Side, right: Side, *, rounding: float = 1e-9) -> Comparison:
     """Every left side is no more than its right one, up to `rounding`, relative as in `equal`."""
     left, right = _sides(left, right)
     slack = right - left + rounding * np.maximum(1, np.abs(right))
     return _worst(what, left, Relation.AT_MOST, right, slack)
 
 
-def less(what: str, left: ArrayLike, right: ArrayLike, *, margin: float = 1e-9) -> Comparison:
+def less(what: str, left: Side, right: Side, *, margin: float = 1e-9) -> Comparison:
     """Every left side is below its right one, by `margin` at least."""
     left, right = _sides(left, right)
     return _worst(what, left, Relation.LESS, right, right - left - margin)
 
 
-def unequal(what: str, left: ArrayLike, right: ArrayLike, *, margin: float = 1e-6) -> Comparison:
+def unequal(what: str, left: Side, right: Side, *, margin: float = 1e-6) -> Comparison:
     """The sides differ somewhere by `margin` at least: what a wrong form of a statement does."""
     left, right = _sides(left, right)
     gap = np.abs(left - right)
@@ -73,7 +77,7 @@ def unequal(what: str, left: ArrayLike, right: ArrayLike, *, margin: float = 1e-
     return Comparison(what, float(left[where]), Relation.UNEQUAL, float(right[where]), slack)
 
 
-def _sides(left: ArrayLike, right: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def _sides(left: Side, right: Side) -> tuple[np.ndarray, np.ndarray]:
     both = np.broadcast_arrays(np.asarray(left, np.float64), np.asarray(right, np.float64))
     return both[0].ravel(), both[1].ravel()
 

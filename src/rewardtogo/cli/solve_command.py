@@ -1,0 +1,133 @@
+"""`rtg solve NAME|FILE`: the optimum of a small MDP, and how far it can be from the truth."""
+
+import dataclasses
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+
+from .. import validate
+from ..tabular.answers import Answer, answer
+from ..tabular.library import problem, problem_names
+from ..tabular.problem import Problem
+from ..tabular.solvers.solve import Method
+from .flags import parse
+from .waiting import waiting
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Solve:
+    problem: tyro.conf.Positional[str | None] = None
+    """An MDP by name, or the path of a file that holds one (.npz, .json)."""
+    method: Method = Method.AUTO
+    """How; auto is what is fastest for the problem."""
+    discount: float | None = None
+    """γ; the problem's own by default."""
+    temperature: float | None = None
+    """Solve the entropy-regularised problem instead: rewards plus this times the entropy of π."""
+    horizon: int | None = None
+    """Solve for so many actions instead of without end, by backward induction."""
+    tolerance: float | None = None
+    """Bound on the error of the values, in reward units; 1e-8 where float64 can certify it."""
+    json: bool = False
+    """Print JSON only, with every value and action."""
+    picture: Path | None = None
+    """Draw values and policy into this file."""
+
+
+def run(argv: Sequence[str]) -> int:
+    """Solve, print, draw; exit status 1 if the tolerance was not reached."""
+    options = parse(
+        Solve, argv, prog="rtg solve", description="Solve a small MDP exactly, with a certificate."
+    )
+    if options.problem is None:
+        raise ValueError(f"which problem? A file, or one of: {', '.join(problem_names())}.")
+    _check(options)
+    if options.picture is not None:
+        from ..drawing import require_suffix
+
+        require_suffix(options.picture)
+    named = problem(options.problem, discount=options.discount)
+    began = time.monotonic()
+    with waiting("solving", quiet=options.json):
+        found = answer(
+            named.mdp,
+            method=options.method,
+            temperature=options.temperature,
+            horizon=options.horizon,
+            tolerance=options.tolerance,
+        )
+    seconds = time.monotonic() - began
+    if options.json:
+        print(json.dumps(_as_json(named, found, options, seconds)))
+    else:
+        print(_as_text(named, found, options, seconds))
+    if options.picture is not None:
+        _draw(named, found, options)
+    return 0 if found.converged else 1
+
+
+def _check(options: Solve) -> None:
+    if options.tolerance is not None:
+        validate.positive("tolerance", options.tolerance)
+    if options.temperature is not None:
+        validate.positive("temperature", options.temperature)
+    if options.horizon is not None:
+        validate.count("horizon", options.horizon)
+
+
+def _as_json(named: Problem, found: Answer, options: Solve, seconds: float) -> dict[str, Any]:
+    mdp = named.mdp
+    return {
+        "problem": named.name,
+        "source": named.source,
+        "num_states": mdp.num_states,
+        "num_actions": mdp.num_actions,
+        "discount": mdp.discount,
+        "temperature": options.temperature,
+        "horizon": options.horizon,
+        "method": found.method,
+        "iterations": found.iterations,
+        "seconds": seconds,
+        "converged": found.converged,
+        "expected_return": float(np.asarray(mdp.initial) @ found.values),
+        "certificate": found.certificate,
+        "values": found.values.tolist(),
+        "policy": found.policy.tolist(),
+    }
+
+
+def _as_text(named: Problem, found: Answer, options: Solve, seconds: float) -> str:
+    from ..tabular.board import text
+
+    mdp = named.mdp
+    aim = f", temperature {options.temperature:g}" if options.temperature is not None else ""
+    aim += f", {options.horizon} actions" if options.horizon is not None else ""
+    start = float(np.asarray(mdp.initial) @ found.values)
+    lines = [
+        f"{named.name}: {mdp.num_states:,} states, {mdp.num_actions} actions, "
+        f"discount {mdp.discount:g}{aim}. {named.source}",
+        f"{found.method}: {found.iterations:,} iterations, {seconds:.2f} s, compiling included",
+        "",
+        text(named, found.values, found.best),
+        "",
+        f"optimal value from the start, mean over initial states: {start:.6f}",
+        found.certified,
+    ]
+    if not found.converged:
+        lines.append("The tolerance was not reached.")
+    return "\n".join(lines)
+
+
+def _draw(named: Problem, found: Answer, options: Solve) -> None:
+    from ..tabular.picture import draw
+
+    assert options.picture is not None
+    title = f"{named.name}, discount {named.mdp.discount:g}"
+    draw(named, found.values, found.best, options.picture, title=title)
+    if not options.json:
+        print(options.picture)

@@ -1,0 +1,282 @@
+r"""Estimators of the policy gradient $\nabla J$, each a line: what it weighs the scores with.
+
+An estimate is the mean over a batch of trajectories of
+$\sum_t w_t \nabla\log\pi_\theta(a_t \mid s_t)$. On-policy ones sample π; off-policy ones sample a
+behaviour policy β and differentiate π. Add one by adding it to `ESTIMATORS`; without a `mass` its
+bias is estimated.
+"""
+
+import dataclasses
+
+import jax.numpy as jnp
+
+from . import exact_means as means, weights as w
+from .exact_means import Mass, joint
+from .weights import Weights, exact, learned, off, on, powered
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Estimator:
+    """A named estimator.
+
+    `meaning`: its formula. `source`: where it comes from. `needs`: what it must know beside its
+    samples. `weights`: what multiplies each score, from samples. `mass`: the exact
+    $E[w_t; s_t = s, a_t = a]$, None where it is no finite sum. `off_policy`: whether it samples β.
+    """
+
+    name: str
+    meaning: str
+    source: str
+    weights: Weights
+    mass: Mass | None
+    needs: str = "–"
+    off_policy: bool = False
+
+
+def _v(context):
+    return context.target.v[:-1]
+
+
+def _v_learned(context):
+    return context.target.learned[:-1]
+
+
+def _v_behaviour(context):
+    return context.behaviour.v[:-1]
+
+
+def _optimal_by_step(context):
+    return context.optimal_by_step[:, None] * jnp.ones_like(context.target.visits)
+
+
+def _optimal_constant(context):
+    return jnp.full_like(context.target.visits, context.optimal_constant)
+
+
+def _advantage(context):
+    return means.advantage()(context)
+
+
+def _advantage_behaviour(context):
+    return means.advantage(off)(context)
+
+
+def _baseline(name, meaning, source, table, needs) -> Estimator:
+    return Estimator(
+        name=name,
+        meaning=meaning,
+        source=source,
+        weights=powered(w.less(table)),
+        mass=joint(means.less(table)),
+        needs=needs,
+    )
+
+
+_WEAVER = "Weaver and Tao (2001)"
+_GREENSMITH = "Greensmith, Bartlett and Baxter (2004), section 4"
+_GAE = "Schulman et al. (2016), eq. 16"
+
+RETURNS = (
+    Estimator(
+        name="full-return",
+        meaning="G_0 at every step",
+        source="Williams (1992), theorem 1",
+        weights=w.full_return,
+        mass=means.full_return,
+    ),
+    Estimator(
+        name="causal",
+        meaning="γ^t G_t",
+        source="Sutton et al. (2000), theorem 1; Sutton and Barto (2018), section 13.3",
+        weights=powered(w.to_go),
+        mass=joint(means.q()),
+    ),
+    Estimator(
+        name="causal-no-power",
+        meaning="G_t; its target is Σ_t Σ_s d_t(s) Σ_a ∇π Q_t",
+        source="Thomas (2014), Nota and Thomas (2020)",
+        weights=w.to_go,
+        mass=joint(means.q(), powers=False),
+    ),
+)
+
+BASELINES = (
+    _baseline("constant", "γ^t (G_t - J)", "Williams (1992)", means.start_value, "J"),
+    _baseline("by-time", "γ^t (G_t - E[G_t])", _GREENSMITH, means.expected_returns, "E[G_t]"),
+    _baseline("optimal-constant", "γ^t (G_t - b*)", _WEAVER, _optimal_constant, "b*"),
+    _baseline("optimal-by-time", "γ^t (G_t - b*_t)", _GREENSMITH, _optimal_by_step, "b*_t"),
+    _baseline("value", "γ^t (G_t - V_t(s_t))", "Sutton et al. (2000), theorem 1", _v, "V"),
+    _baseline("learned-value", "γ^t (G_t - V̂(s_t))", _GREENSMITH, _v_learned, "V̂"),
+    Estimator(
+        name="batch-mean",
+        meaning="γ^t (G_t - mean of the batch's G_t); its mean is (1 - 1/N) ∇J",
+        source=_GREENSMITH,
+        weights=powered(w.batch_mean),
+        mass=joint(means.of_batch_mean),
+        needs="batch",
+    ),
+    Estimator(
+        name="leave-one-out",
+        meaning="γ^t (G_t - mean of the others' G_t)",
+        source="Kool, van Hoof and Welling (2019)",
+        weights=powered(w.leave_one_out),
+        mass=joint(means.less(means.expected_returns)),
+        needs="batch",
+    ),
+)
+
+CRITICS = (
+    Estimator(
+        name="exact-q",
+        meaning="γ^t Q_t(s_t, a_t)",
+        source="Sutton et al. (2000), theorem 1",
+        weights=powered(w.weigh_exactly(means.q())),
+        mass=joint(means.q()),
+        needs="Q",
+    ),
+    Estimator(
+        name="exact-advantage",
+        meaning="γ^t A_t(s_t, a_t)",
+        source="Schulman et al. (2016), section 2",
+        weights=powered(w.weigh_exactly(_advantage)),
+        mass=joint(_advantage),
+        needs="Q, V",
+    ),
+    Estimator(
+        name="td",
+        meaning="γ^t δ_t of V",
+        source="Sutton and Barto (2018), section 13.5",
+        weights=powered(w.gae(on, exact, trace_decay=0.0)),
+        mass=joint(means.td_error(exact)),
+        needs="V",
+    ),
+    Estimator(
+        name="td-learned",
+        meaning="γ^t δ_t of V̂",
+        source="Sutton and Barto (2018), section 13.5",
+        weights=powered(w.gae(on, learned, trace_decay=0.0)),
+        mass=joint(means.td_error(learned)),
+        needs="V̂",
+    ),
+    Estimator(
+        name="n-step-learned",
+        meaning="γ^t (G_t^(n) - V̂(s_t)), n rewards, then V̂",
+        source="Mnih et al. (2016), section 4",
+        weights=powered(w.n_step),
+        mass=joint(means.n_step),
+        needs="V̂",
+    ),
+    Estimator(
+        name="lambda-return",
+        meaning="γ^t G_t^λ of V̂",
+        source="Sutton and Barto (2018), eq. 12.9",
+        weights=powered(w.lambda_return),
+        mass=joint(means.lambda_return),
+        needs="V̂",
+    ),
+    Estimator(
+        name="gae",
+        meaning="γ^t Σ_l (γλ)^l δ_{t+l} of V",
+        source=_GAE,
+        weights=powered(w.gae(on, exact)),
+        mass=joint(means.gae(exact)),
+        needs="V",
+    ),
+    Estimator(
+        name="gae-learned",
+        meaning="γ^t Σ_l (γλ)^l δ_{t+l} of V̂",
+        source=_GAE,
+        weights=powered(w.gae(on, learned)),
+        mass=joint(means.gae(learned)),
+        needs="V̂",
+    ),
+)
+
+RATIOS = (
+    Estimator(
+        name="trajectory-ratio",
+        meaning="γ^t ρ_{0:H-1} G_t",
+        source="Precup, Sutton and Singh (2000), section 2",
+        weights=powered(w.trajectory_ratio),
+        mass=joint(means.q()),
+        needs="β",
+        off_policy=True,
+    ),
+    Estimator(
+        name="per-decision-ratio",
+        meaning="γ^t Σ_{k≥t} γ^{k-t} ρ_{0:k} r_k",
+        source="Precup, Sutton and Singh (2000), section 3",
+        weights=powered(w.per_decision),
+        mass=joint(means.q()),
+        needs="β",
+        off_policy=True,
+    ),
+    Estimator(
+        name="self-normalised-ratio",
+        meaning="γ^t ρ_{0:H-1} G_t over the batch's mean ratio",
+        source="Precup, Sutton and Singh (2000), section 2 (weighted)",
+        weights=powered(w.self_normalised),
+        mass=None,
+        needs="β, batch",
+        off_policy=True,
+    ),
+    Estimator(
+        name="step-ratio",
+        meaning="γ^t ρ_t G_t; its target is ∇L_β(π), not ∇J",
+        source="Schulman et al. (2015), eq. 3",
+        weights=powered(w.per_step(w.to_go)),
+        mass=joint(means.weighed(lambda context: context.ratio, means.q(off)), choose=off),
+        needs="β",
+        off_policy=True,
+    ),
+    Estimator(
+        name="step-ratio-advantage",
+        meaning="γ^t ρ_t A^β_t(s_t, a_t); its target is ∇L_β(π)",
+        source="Schulman et al. (2015), eq. 3",
+        weights=powered(w.per_step(w.weigh_exactly(_advantage_behaviour))),
+        mass=joint(means.weighed(lambda context: context.ratio, _advantage_behaviour), choose=off),
+        needs="β, Q, V",
+        off_policy=True,
+    ),
+    Estimator(
+        name="no-ratio",
+        meaning="γ^t G_t, as if β were π",
+        source="Degris, White and Sutton (2012), section 2, left uncorrected",
+        weights=powered(w.to_go),
+        mass=joint(means.q(off), choose=off),
+        off_policy=True,
+    ),
+    Estimator(
+        name="no-ratio-value",
+        meaning="γ^t (G_t - V^β_t(s_t)), as if β were π: this baseline moves the mean",
+        source="Degris, White and Sutton (2012), section 2, left uncorrected",
+        weights=powered(w.less(_v_behaviour)),
+        mass=joint(_advantage_behaviour, choose=off),
+        needs="V",
+        off_policy=True,
+    ),
+    Estimator(
+        name="clipped-advantage",
+        meaning="the clipped surrogate's gradient with γ^t A^β_t(s_t, a_t)",
+        source="Schulman et al. (2017), eq. 7",
+        weights=powered(w.clipped(w.weigh_exactly(_advantage_behaviour))),
+        mass=joint(means.clipped, choose=off),
+        needs="β, Q, V",
+        off_policy=True,
+    ),
+    Estimator(
+        name="clipped-gae",
+        meaning="the clipped surrogate's gradient with γ^t Σ_l (γλ)^l δ_{t+l} of V̂^β",
+        source="Schulman et al. (2017), eq. 7",
+        weights=powered(w.clipped(w.gae(off, learned))),
+        mass=None,
+        needs="β, V̂",
+        off_policy=True,
+    ),
+)
+
+ESTIMATORS: tuple[Estimator, ...] = (*RETURNS, *BASELINES, *CRITICS, *RATIOS)
+
+CONTROL_ON = next(e for e in CRITICS if e.name == "exact-advantage")
+CONTROL_OFF = next(e for e in RATIOS if e.name == "step-ratio-advantage")
+"""Known means and little variance: what an estimated bias is measured against."""

@@ -1,0 +1,190 @@
+r"""What each estimator multiplies the scores $\nabla\log\pi(a_t \mid s_t)$ with, from samples.
+
+Functions of a batch `[time, episode]` and the context, built from the library's own returns,
+baselines and losses. What they give outside the mask is not used.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ..estimators import baselines, returns
+from ..losses.policy_gradient import clipped_surrogate
+from ..types import AnyArray
+from .context import Context, Process
+from .sampling import Batch
+
+
+Weights = Callable[[Batch, Context], Float[Array, "time episode"]]
+Choose = Callable[[Context], Process]
+Values = Callable[[Process], Float[AnyArray, "times states"]]
+
+
+def on(context: Context) -> Process:
+    """The target policy."""
+    return context.target
+
+
+def off(context: Context) -> Process:
+    """The behaviour policy."""
+    return context.behaviour
+
+
+def exact(process: Process) -> Float[AnyArray, "times states"]:
+    """The true $V_t$."""
+    return process.v
+
+
+def learned(process: Process) -> Float[AnyArray, "times states"]:
+    """The imperfect values."""
+    return process.learned
+
+
+def _column(by_time: Float[AnyArray, " time"]) -> Float[Array, "time 1"]:
+    return jnp.asarray(by_time)[:, None]
+
+
+def _at(table: Float[AnyArray, "time ..."], *index: AnyArray) -> Float[Array, "time episode"]:
+    time = jnp.arange(index[0].shape[0])[:, None]
+    return jnp.asarray(table)[(time, *index)]
+
+
+def to_go(batch: Batch, context: Context) -> Float[Array, "time episode"]:
+    """$G_t$, without γ^t."""
+    nothing = jnp.zeros_like(batch.reward)
+    return returns.reward_to_go(
+        batch.reward, batch.terminated, batch.truncated, nothing, discount=context.mdp.discount
+    )
+
+
+def powered(weights: Weights) -> Weights:
+    """γ^t times `weights`: what the gradient of $J$ has."""
+    return lambda batch, context: _column(context.powers) * weights(batch, context)
+
+
+def full_return(batch: Batch, context: Context) -> Float[Array, "time episode"]:
+    """$G_0$ at every step."""
+    gains = to_go(batch, context)
+    return jnp.broadcast_to(gains[:1], gains.shape)
+
+
+def less(baseline: Callable[[Context], Float[AnyArray, "horizon states"]]) -> Weights:
+    """$G_t - b_t(s_t)$, for a table of them."""
+    return lambda batch, context: to_go(batch, context) - _at(baseline(context), batch.state)
+
+
+def less_own(baseline: Callable) -> Weights:
+    """$G_t$ less a baseline that the batch gives itself."""
+
+    def weights(batch, context):
+        gains = to_go(batch, context)
+        return gains - baseline(gains, batch.mask)
+
+    return weights
+
+
+def weigh_exactly(table: Callable[[Context], Float[AnyArray, "horizon states actions"]]) -> Weights:
+    """A table's entry at $(t, s_t, a_t)$."""
+    return lambda batch, context: _at(table(context), batch.state, batch.action)
+
+
+def _around(batch: Batch, values: Float[AnyArray, "times states"]):
+    return _at(values[:-1], batch.state), _at(values[1:], batch.next_state)
+
+
+def gae(choose: Choose, values: Values, *, trace_decay: float | None = None) -> Weights:
+    """Generalised advantages; `trace_decay` None takes the setting's."""
+
+    def weights(batch, context):
+        decay = context.trace_decay if trace_decay is None else trace_decay
+        return returns.generalised_advantage(
+            batch.reward,
+            *_around(batch, values(choose(context))),
+            batch.terminated,
+            batch.truncated,
+            discount=context.mdp.discount,
+            trace_decay=decay,
+        )
+
+    return weights
+
+
+def lambda_return(batch: Batch, context: Context) -> Float[Array, "time episode"]:
+    """The λ-return of the learned values, with nothing taken off."""
+    _, after = _around(batch, context.target.learned)
+    return returns.lambda_returns(
+        batch.reward,
+        after,
+        batch.terminated,
+        batch.truncated,
+        discount=context.mdp.discount,
+        trace_decay=context.trace_decay,
+    )
+
+
+def n_step(batch: Batch, context: Context) -> Float[Array, "time episode"]:
+    """The n-step return of the learned values, less their own value."""
+    value, after = _around(batch, context.target.learned)
+    gains = returns.n_step_returns(
+        batch.reward,
+        after,
+        batch.terminated,
+        batch.truncated,
+        discount=context.mdp.discount,
+        n=context.n,
+    )
+    return gains - value
+
+
+def _ratio(batch: Batch, context: Context) -> Float[Array, "time episode"]:
+    return jnp.where(batch.mask, context.ratio[batch.state, batch.action], 1)
+
+
+def _trajectory_ratio(batch: Batch, context: Context) -> Float[Array, "1 episode"]:
+    return jnp.prod(_ratio(batch, context), axis=0, keepdims=True)
+
+
+def trajectory_ratio(batch: Batch, context: Context) -> Float[Array, "time episode"]:
+    r"""$\rho_{0:H-1} G_t$."""
+    return _trajectory_ratio(batch, context) * to_go(batch, context)
+
+
+def self_normalised(batch: Batch, context: Context) -> Float[Array, "time episode"]:
+    r"""$\rho_{0:H-1} G_t$ over the batch's mean ratio."""
+    ratio = _trajectory_ratio(batch, context)
+    return ratio / jnp.mean(ratio, axis=1, keepdims=True) * to_go(batch, context)
+
+
+def per_decision(batch: Batch, context: Context) -> Float[Array, "time episode"]:
+    r"""$\sum_{k \ge t} \gamma^{k-t} \rho_{0:k} r_k$."""
+    ratio = jnp.cumprod(_ratio(batch, context), axis=0)
+    return returns.reward_to_go(
+        ratio * batch.reward,
+        batch.terminated,
+        batch.truncated,
+        jnp.zeros_like(batch.reward),
+        discount=context.mdp.discount,
+    )
+
+
+def per_step(weights: Weights) -> Weights:
+    r"""$\rho_t$ times `weights`."""
+    return lambda batch, context: _ratio(batch, context) * weights(batch, context)
+
+
+def clipped(advantage: Weights) -> Weights:
+    """What the clipped surrogate's gradient multiplies each score with."""
+
+    def weights(batch, context):
+        gain = advantage(batch, context)
+        old = jnp.zeros_like(gain)
+        loss = lambda log_ratio: clipped_surrogate(log_ratio, old, gain, clip=context.clip).sum()
+        return -jax.grad(loss)(jnp.log(_ratio(batch, context)))
+
+    return weights
+
+
+leave_one_out = less_own(baselines.leave_one_out)
+batch_mean = less_own(baselines.batch_mean)
