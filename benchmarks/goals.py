@@ -38,6 +38,7 @@ class Figure:
 STEPS = Figure("steps/s", "steps", "seconds", better="more")
 UPDATES = Figure("updates/s", "steps", "seconds", better="more")
 CALL = Figure("µs a call", "seconds", "steps", scale=1e6)
+SOLVE = Figure("ms a solve", "seconds", "steps", scale=1e3)
 WHOLE = Figure("s", "seconds")
 IMPORT = Figure("s of import", "import_seconds")
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from .goals import CALL, IMPORT, STEPS, UPDATES, WHOLE, AtMost, Faster, Figure, Goal
+from .goals import CALL, IMPORT, SOLVE, STEPS, UPDATES, WHOLE, AtMost, Faster, Figure, Goal
 from .workers import Command
 
 
@@ -33,6 +33,9 @@ def rows(purejaxrl: Path | None) -> tuple[Row, ...]:
         DQN_SEEDS,
         WHOLE_PROCESS,
         GAE,
+        SOLVE_GRID,
+        SOLVE_DENSE,
+        *SOLVE_SPARSE,
     )
 
 
@@ -138,4 +141,61 @@ GAE = Row(
     ),
     reach=(Faster(1.0, ("rlax",)),),
     aim=(AtMost(CALL, 159.0),),
+)
+
+
+def _quantecon(problem: str, method: str) -> Command:
+    arguments = ("--problem", problem, "--method", method)
+    return Command(f"QuantEcon {method}", "solve_quantecon", "exact", arguments)
+
+
+def _mdpsolver(problem: str) -> Command:
+    return Command("mdpsolver", "solve_mdpsolver", "exact", ("--problem", problem))
+
+
+def _solve(problem: str) -> Command:
+    return Command("rewardtogo", "solve", None, ("--problem", problem))
+
+
+SOLVE_GRID = Row(
+    key="solve-grid",
+    work="Slippery grid 300×300, γ = 0.99, solved to a certified 1e-6",
+    figure=SOLVE,
+    ours=_solve("grid"),
+    peers=(
+        _quantecon("grid", "vi"),
+        _quantecon("grid", "mpi"),
+        _mdpsolver("grid"),
+        Command("NumPy value iteration", "solve_numpy", "exact"),
+    ),
+    reach=(Faster(2.0, ("QuantEcon vi", "QuantEcon mpi", "mdpsolver", "NumPy value iteration")),),
+    aim=(),
+    note="QuantEcon's policy iteration takes more than a minute and is left out.",
+)
+
+SOLVE_DENSE = Row(
+    key="solve-dense",
+    work="Dense MDP, 1,000 states, 10 actions, γ = 0.99",
+    figure=SOLVE,
+    ours=_solve("dense"),
+    peers=(_quantecon("dense", "mpi"), _quantecon("dense", "pi"), _mdpsolver("dense")),
+    reach=(Faster(1.0, ("QuantEcon mpi", "QuantEcon pi", "mdpsolver")),),
+    aim=(),
+)
+
+SOLVE_SPARSE = tuple(
+    Row(
+        key=f"solve-{problem}",
+        work=f"{what}, 1,000 states, 10 actions, γ = 0.99, lists of outcomes",
+        figure=SOLVE,
+        ours=_solve(problem),
+        peers=(_quantecon(problem, "mpi"), _quantecon(problem, "pi"), _mdpsolver(problem)),
+        reach=(Faster(1.0, ("QuantEcon mpi", "QuantEcon pi", "mdpsolver")),),
+        aim=(),
+    )
+    for problem, what in (
+        ("branching", "Garnet with three successors"),
+        ("deterministic", "Deterministic random MDP"),
+        ("small-slip", "Line with a small slip"),
+    )
 )
