@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from rewardtogo.cli import train_command
+from rewardtogo.cli import lab_command, solve_command, train_command
 from rewardtogo.cli.main import main
+from rewardtogo.lab.theorems import THEOREMS
 from rewardtogo.recipes import RECIPES
 from rewardtogo.settings import RunSettings
+from rewardtogo.tabular.library import problem_names
 
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -24,6 +26,7 @@ PAGES = {
     "python": ["python.md", "runs.md"],  # the first page trains the run that the second reads
     "callbacks": ["callbacks-as-a-loop.md"],
     "environments": ["environments.md"],
+    "exact": ["solving.md", "lab.md"],
     "algorithms": [f"algorithms/{name}.md" for name in ALGORITHMS],
 }
 
@@ -109,6 +112,29 @@ def test_every_flag_of_a_run():
     fields = [*dataclasses.fields(RunSettings), *dataclasses.fields(train_command.Session)]
     names = [f.name.replace("from_run", "from").replace("_", "-") for f in fields]
     assert [row[0] for row in table("runs.md", "Flags")] == [f"--{name}" for name in names]
+
+
+@pytest.mark.parametrize(
+    ("page", "heading", "options"),
+    [
+        ("solving.md", "From the command line", solve_command.Solve()),
+        ("lab.md", "The table", lab_command.Lab()),
+    ],
+)
+def test_every_option_of_the_exact_commands(page, heading, options):
+    written_as = {"none": "None", "all": "", "the problem's own": "None"}
+    fields = [f for f in dataclasses.fields(options) if f.name != "problem"]
+    expected = [(f"--{f.name.replace('_', '-')}", shown(getattr(options, f.name))) for f in fields]
+    rows = table(page, heading)
+    found = [(row[0], written(written_as.get(row[1], row[1]))) for row in rows]
+    assert sorted(found) == sorted(expected)
+
+
+def test_every_problem_and_theorem_has_its_line():
+    assert [row[0] for row in table("solving.md", "Problems")] == list(problem_names())
+    section = (DOCS / "lab.md").read_text().split("\n## Theorems\n")[1]
+    rows = [line.split(" | ")[0].removeprefix("| ") for line in section.splitlines()]
+    assert [row for row in rows if row in {t.name for t in THEOREMS}] == [t.name for t in THEOREMS]
 
 
 COMMANDS = sorted(
