@@ -9,7 +9,7 @@ from .evaluation import lookahead
 from .finite_horizon import optimal_finite_horizon
 from .mdp import AbstractMDP
 from .soft import soft_policy_iteration, soft_value_iteration
-from .solvers.options import finest
+from .solvers.aim import finest
 from .solvers.solve import Method, chosen_method, solve
 
 

@@ -65,18 +65,6 @@ class Sweep(eqx.Module):
         r"""$\lVert BV - V \rVert_\infty$."""
         return jnp.maximum(jnp.abs(self.low), jnp.abs(self.high))
 
-    def criterion(self, discount: Scalar, discounted: bool) -> Float[Array, ""]:
-        """What a solver makes small: the bound on the values' error; the residual at γ = 1."""
-        if not discounted:
-            return self.residual
-        return discount / (1 - discount) * (self.high - self.low) / 2
-
-    def shift(self, discount: Scalar, discounted: bool) -> Float[Array, ""]:
-        """From $BV$ to the middle of the bounds, for states that are not terminal."""
-        if not discounted:
-            return jnp.zeros_like(self.low)
-        return discount / (1 - discount) * (self.high + self.low) / 2
-
 
 def sweep(mdp: AbstractMDP, values: Float[Array, " states"], discount: Scalar) -> Sweep:
     r"""Apply $B$, and see how far it moves."""
@@ -106,30 +94,3 @@ def rounding_error(
     span = jnp.max(values) - jnp.min(values)
     size = jnp.max(jnp.abs(values)) + jnp.max(jnp.abs(mdp.reward))
     return unit * ((outcomes + 2) * span / 2 + 5 * size)
-
-
-def solution(
-    mdp: AbstractMDP,
-    last: Sweep,
-    discount: Scalar,
-    *,
-    discounted: bool,
-    outcomes: int,
-    tolerance: Scalar,
-    iterations: Int[Array, ""],
-) -> Solution:
-    """Put the solution together from the last sweep over all states."""
-    rounding = rounding_error(mdp, last.values, outcomes)
-    shift = last.shift(discount, discounted)
-    values = last.values + jnp.where(mdp.terminal, 0, shift)
-    criterion = last.criterion(discount, discounted)
-    value_error = policy_loss = None
-    if discounted:
-        # Both BV and δ may be off by the rounding, and both ends of δ's range count.
-        spread = rounding / (1 - discount)
-        value_error = criterion + spread
-        # Policy iteration keeps an action that is worse by no more than four roundings.
-        policy_loss = 2 * criterion + 6 * spread
-    certificate = Certificate(last.residual, rounding, value_error, policy_loss)
-    reached = criterion if value_error is None else value_error
-    return Solution(values, last.policy, certificate, iterations, reached <= tolerance)

@@ -1,6 +1,5 @@
 r"""Gauss–Seidel sweeps, backwards from the rewards, for MDPs kept as lists of outcomes."""
 
-import functools as ft
 from typing import NamedTuple
 
 import jax
@@ -11,9 +10,9 @@ from jaxtyping import Array, Float, Int
 from ...types import Scalar
 from ..mdp import AbstractMDP
 from ..precision import in_float64
-from ..solution import Solution, solution, sweep
+from ..solution import Solution, sweep
 from ..successors import SuccessorMDP
-from .options import check, outcomes, undiscounted
+from .aim import Aim, aim, undiscounted
 from .ordering import Blocks, blocks
 
 
@@ -37,60 +36,32 @@ def gauss_seidel(
     **Returns:** the solution; `iterations` are sweeps over all actions.
     **Raises:** `ValueError` as `value_iteration`.
     """
-    check(mdp, tolerance, max_iterations)
-    return _iterate(
-        undiscounted(mdp),
-        jax.tree.map(jnp.asarray, blocks(mdp)),
-        jnp.asarray(mdp.discount, jnp.float64),
-        jnp.asarray(tolerance, jnp.float64),
-        jnp.asarray(max_iterations),
-        discounted=mdp.discount < 1,
-    )
+    layout = jax.tree.map(jnp.asarray, blocks(mdp))
+    return _iterate(undiscounted(mdp), layout, aim(mdp, tolerance, max_iterations))
 
 
-@ft.partial(jax.jit, static_argnames="discounted")
-def _iterate(
-    mdp: AbstractMDP,
-    layout: Blocks,
-    discount: Float[Array, ""],
-    tolerance: Float[Array, ""],
-    limit: Int[Array, ""],
-    *,
-    discounted: bool,
-) -> Solution:
-    goal = tolerance / 2
-    close = goal * (1 - discount) / discount if discounted else goal
+@jax.jit
+def _iterate(mdp: AbstractMDP, layout: Blocks, aim: Aim) -> Solution:
+    close = aim.goal / aim.scale
 
     def look(values):
-        last = sweep(mdp, values[layout.place_of], discount)
+        last = sweep(mdp, values[layout.place_of], aim.discount)
         return last, last.values[layout.state_at]
-
-    def wanted(carry):
-        _, last, iterations = carry
-        return (last.criterion(discount, discounted) > goal) & (iterations < limit)
 
     def again(carry):
         values, last, iterations = carry
-        improved, action = _improve(layout, values, discount)
+        improved, action = _improve(layout, values, aim.discount)
         change = jnp.max(jnp.abs(improved - values))
-        chain = _taken(layout, action)
-        values = _evaluate(chain, improved, discount, jnp.maximum(change / _DECAY, close))
+        least = jnp.maximum(change / _DECAY, close)
+        values = _evaluate(_taken(layout, action), improved, aim.discount, least)
         # A sweep over all states at once tells how far it is.
         last, values = lax.cond(change <= close, look, lambda v: (last, v), values)
         return values, last, iterations + 1
 
     zero = jnp.zeros(layout.state_at.shape)
-    start = sweep(mdp, zero[layout.place_of], discount)
-    _, last, iterations = lax.while_loop(wanted, again, (zero, start, jnp.asarray(0)))
-    return solution(
-        mdp,
-        last,
-        discount,
-        discounted=discounted,
-        outcomes=outcomes(mdp),
-        tolerance=tolerance,
-        iterations=iterations,
-    )
+    start = zero, sweep(mdp, zero[layout.place_of], aim.discount), jnp.asarray(0)
+    _, last, iterations = lax.while_loop(lambda carry: aim.goes_on(*carry[1:]), again, start)
+    return aim.solution(mdp, last, iterations)
 
 
 class _Chain(NamedTuple):
@@ -127,7 +98,7 @@ def _improve(
 def _evaluate(
     chain: _Chain,
     values: Float[Array, " places"],
-    discount: Float[Array, ""],
+    discount: Scalar,
     close: Float[Array, ""],
 ) -> Float[Array, " places"]:
     """Gauss–Seidel sweeps with the actions taken, until one changes no more than `close`."""

@@ -1,17 +1,15 @@
 r"""Modified policy iteration: improve the policy, then evaluate it only as well as it pays."""
 
-import functools as ft
-
 import jax
 import jax.lax as lax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from ..mdp import AbstractMDP
 from ..precision import in_float64
-from ..solution import Solution, Sweep, solution, sweep
+from ..solution import Solution, Sweep, sweep
+from .aim import Aim, aim, undiscounted
 from .chains import DenseChain, chain_of
-from .options import check, outcomes, undiscounted
 
 
 # An evaluation that is not near its end after so many sweeps is finished by a linear solve, which
@@ -36,58 +34,26 @@ def modified_policy_iteration(
     **Returns:** the solution; `iterations` are improvements of the policy.
     **Raises:** `ValueError` as `value_iteration`.
     """
-    check(mdp, tolerance, max_iterations)
-    return _iterate(
-        undiscounted(mdp),
-        jnp.asarray(mdp.discount, jnp.float64),
-        jnp.asarray(tolerance, jnp.float64),
-        jnp.asarray(max_iterations),
-        discounted=mdp.discount < 1,
-    )
+    return _iterate(undiscounted(mdp), aim(mdp, tolerance, max_iterations))
 
 
-@ft.partial(jax.jit, static_argnames="discounted")
-def _iterate(
-    mdp: AbstractMDP,
-    discount: Float[Array, ""],
-    tolerance: Float[Array, ""],
-    limit: Int[Array, ""],
-    *,
-    discounted: bool,
-) -> Solution:
-    goal = tolerance / 2
-
-    def wanted(carry):
-        last, iterations = carry
-        return (last.criterion(discount, discounted) > goal) & (iterations < limit)
-
+@jax.jit
+def _iterate(mdp: AbstractMDP, aim: Aim) -> Solution:
     def again(carry):
         last, iterations = carry
-        close = jnp.maximum(last.criterion(discount, discounted) / 100, goal / 2)
-        values = _evaluate(mdp, last, discount, close, discounted)
-        return sweep(mdp, values, discount), iterations + 1
+        close = jnp.maximum(aim.left(last) / 100, aim.goal / 2)
+        return sweep(mdp, _evaluate(mdp, last, aim, close), aim.discount), iterations + 1
 
     # Greedy for V = 0 is greedy for the rewards alone: no sum over successors is needed.
     best = jnp.max(mdp.reward, axis=1)
     start = Sweep(best, jnp.argmax(mdp.reward, axis=1), jnp.min(best), jnp.max(best))
-    last, iterations = lax.while_loop(wanted, again, (start, jnp.asarray(1)))
-    return solution(
-        mdp,
-        last,
-        discount,
-        discounted=discounted,
-        outcomes=outcomes(mdp),
-        tolerance=tolerance,
-        iterations=iterations,
-    )
+    carry = start, jnp.asarray(1)
+    last, iterations = lax.while_loop(lambda carry: aim.goes_on(*carry), again, carry)
+    return aim.solution(mdp, last, iterations)
 
 
 def _evaluate(
-    mdp: AbstractMDP,
-    last: Sweep,
-    discount: Float[Array, ""],
-    close: Float[Array, ""],
-    discounted: bool,
+    mdp: AbstractMDP, last: Sweep, aim: Aim, close: Float[Array, ""]
 ) -> Float[Array, " states"]:
     """Sweep with the last sweep's policy until its bounds are within `close`."""
     chain = chain_of(mdp, last.policy)
@@ -95,11 +61,11 @@ def _evaluate(
     shifting = ~jnp.any(mdp.terminal)
 
     def backup(values):
-        new = chain.reward + discount * chain.expected(values)
+        new = chain.reward + aim.discount * chain.expected(values)
         change = new - values
         moved = Sweep(new, last.policy, jnp.min(change), jnp.max(change))
-        shift = jnp.where(shifting, moved.shift(discount, discounted), 0)
-        return new + shift, moved.criterion(discount, discounted)
+        shift = jnp.where(shifting, aim.shift(moved), 0)
+        return new + shift, aim.left(moved)
 
     def wanted(carry):
         _, left, count = carry
@@ -111,9 +77,9 @@ def _evaluate(
 
     first = *backup(last.values), 1
     values, left, _ = lax.while_loop(wanted, again, first)
-    if isinstance(chain, DenseChain) and mdp.num_states <= _LARGEST_SOLVE and discounted:
+    if isinstance(chain, DenseChain) and mdp.num_states <= _LARGEST_SOLVE and aim.discounted:
         solve = lambda: jnp.linalg.solve(
-            jnp.eye(mdp.num_states) - discount * chain.dynamics, chain.reward
+            jnp.eye(mdp.num_states) - aim.discount * chain.dynamics, chain.reward
         )
         return lax.cond(left > close, solve, lambda: values)
     return values

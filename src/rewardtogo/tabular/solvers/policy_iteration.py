@@ -9,11 +9,11 @@ from jaxtyping import Array, Bool, Float, Int
 from ..ends import check_policy_ends, ending_policy
 from ..mdp import AbstractMDP
 from ..precision import AnyArray, in_float64
-from ..solution import Solution, Sweep, centred_lookahead, rounding_error, solution
+from ..solution import Solution, Sweep, centred_lookahead, rounding_error
 from ..sparse_solve import sparse_state_values
 from ..successors import SuccessorMDP
+from .aim import Aim, aim, outcomes, undiscounted
 from .chains import chain_of
-from .options import check, outcomes, undiscounted
 
 
 # From here on a dense factorisation costs more than a sparse one of lists.
@@ -35,25 +35,16 @@ def policy_iteration(
     **Returns:** the solution; `iterations` are policies evaluated.
     **Raises:** `ValueError` as `value_iteration`, and at γ = 1 if the optimal value is infinite.
     """
-    check(mdp, tolerance, max_iterations)
+    target = aim(mdp, tolerance, max_iterations)
     greedy = jnp.argmax(mdp.reward, axis=1)
     start = jnp.asarray(ending_policy(mdp)) if mdp.discount == 1 else greedy
-    discount = jnp.asarray(mdp.discount, jnp.float64)
     if isinstance(mdp, SuccessorMDP) and mdp.num_states > _DENSE:
-        last, iterations = _iterate_lists(mdp, start, discount, max_iterations)
+        last, iterations = _iterate_lists(mdp, start, target)
     else:
-        last, iterations = _iterate(undiscounted(mdp), start, discount, jnp.asarray(max_iterations))
+        last, iterations = _iterate(undiscounted(mdp), start, target)
     if mdp.discount == 1:
         require_end(mdp, last.policy)
-    return solution(
-        mdp,
-        last,
-        discount,
-        discounted=mdp.discount < 1,
-        outcomes=outcomes(mdp),
-        tolerance=tolerance,
-        iterations=jnp.asarray(iterations),
-    )
+    return target.solution(mdp, last, iterations)
 
 
 def require_end(mdp: AbstractMDP, policy: Int[AnyArray, " states"]) -> None:
@@ -68,40 +59,39 @@ def require_end(mdp: AbstractMDP, policy: Int[AnyArray, " states"]) -> None:
 
 
 def _iterate_lists(
-    mdp: SuccessorMDP,
-    policy: Int[Array, " states"],
-    discount: Float[Array, ""],
-    max_iterations: int,
-) -> tuple[Sweep, int]:
+    mdp: SuccessorMDP, policy: Int[Array, " states"], aim: Aim
+) -> tuple[Sweep, Int[Array, ""]]:
     tables, better, count = undiscounted(mdp), True, 0
-    while better and count < max_iterations:
+    while better and count < aim.limit:
         count += 1
         table = np.eye(mdp.num_actions)[np.asarray(policy)]
         values = jnp.asarray(sparse_state_values(mdp, table))
-        last, better = _improve(tables, policy, values, discount)
+        last, better = _improve(tables, policy, values, aim.discount)
         policy = last.policy
-    return last, count
+    return last, jnp.asarray(count)
 
 
 @jax.jit
 def _iterate(
-    mdp: AbstractMDP,
-    policy: Int[Array, " states"],
-    discount: Float[Array, ""],
-    max_iterations: Int[Array, ""],
+    mdp: AbstractMDP, policy: Int[Array, " states"], aim: Aim
 ) -> tuple[Sweep, Int[Array, ""]]:
     def wanted(carry):
         _, better, iterations = carry
-        return better & (iterations < max_iterations)
+        return better & (iterations < aim.limit)
 
     def again(carry):
         last, _, iterations = carry
-        values = _values(mdp, last.policy, discount)
-        return *_improve(mdp, last.policy, values, discount), iterations + 1
+        return *_step(mdp, last.policy, aim.discount), iterations + 1
 
-    first = _improve(mdp, policy, _values(mdp, policy, discount), discount)
-    last, _, iterations = lax.while_loop(wanted, again, (*first, jnp.asarray(1)))
+    first = *_step(mdp, policy, aim.discount), jnp.asarray(1)
+    last, _, iterations = lax.while_loop(wanted, again, first)
     return last, iterations
+
+
+def _step(
+    mdp: AbstractMDP, policy: Int[Array, " states"], discount: Float[Array, ""]
+) -> tuple[Sweep, Bool[Array, ""]]:
+    return _improve(mdp, policy, _values(mdp, policy, discount), discount)
 
 
 def _values(

@@ -1,16 +1,13 @@
 r"""Value iteration: $V \leftarrow BV$ until the bounds on $V^*$ are close enough."""
 
-import functools as ft
-
 import jax
 import jax.lax as lax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
 
 from ..mdp import AbstractMDP
 from ..precision import in_float64
-from ..solution import Solution, solution, sweep
-from .options import check, outcomes, undiscounted
+from ..solution import Solution, sweep
+from .aim import Aim, aim, undiscounted
 
 
 @in_float64
@@ -27,43 +24,15 @@ def value_iteration(
     **Raises:** `ValueError` for a tolerance that float64 cannot certify, and at γ = 1 where some
     state cannot reach a terminal one.
     """
-    check(mdp, tolerance, max_iterations)
-    return _iterate(
-        undiscounted(mdp),
-        jnp.asarray(mdp.discount, jnp.float64),
-        jnp.asarray(tolerance, jnp.float64),
-        jnp.asarray(max_iterations),
-        discounted=mdp.discount < 1,
-    )
+    return _iterate(undiscounted(mdp), aim(mdp, tolerance, max_iterations))
 
 
-@ft.partial(jax.jit, static_argnames="discounted")
-def _iterate(
-    mdp: AbstractMDP,
-    discount: Float[Array, ""],
-    tolerance: Float[Array, ""],
-    limit: Int[Array, ""],
-    *,
-    discounted: bool,
-) -> Solution:
-    def wanted(carry):
-        last, iterations = carry
-        return (last.criterion(discount, discounted) > goal) & (iterations < limit)
-
+@jax.jit
+def _iterate(mdp: AbstractMDP, aim: Aim) -> Solution:
     def again(carry):
         last, iterations = carry
-        return sweep(mdp, last.values, discount), iterations + 1
+        return sweep(mdp, last.values, aim.discount), iterations + 1
 
-    # Half is left to what rounding adds to the bound.
-    goal = tolerance / 2
-    first = sweep(mdp, jnp.zeros(mdp.num_states), discount), jnp.asarray(1)
-    last, iterations = lax.while_loop(wanted, again, first)
-    return solution(
-        mdp,
-        last,
-        discount,
-        discounted=discounted,
-        outcomes=outcomes(mdp),
-        tolerance=tolerance,
-        iterations=iterations,
-    )
+    first = sweep(mdp, jnp.zeros(mdp.num_states), aim.discount), jnp.asarray(1)
+    last, iterations = lax.while_loop(lambda carry: aim.goes_on(*carry), again, first)
+    return aim.solution(mdp, last, iterations)
