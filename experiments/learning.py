@@ -171,7 +171,7 @@ def write_page() -> None:
 
 INTRODUCTION = f"""# Learning results
 
-Every run here is {SEEDS} seeds, 0 to {SEEDS - 1}, none chosen, with the settings in `recipes.py`.
+Every run here is {SEEDS} seeds, 0 to {SEEDS - 1}, none chosen, with the settings in `recipes/`.
 The figure is the final policy's return: last parameters, the mode of the policy, 100 episodes a
 seed on start states apart from training; then the interquartile mean over seeds with its 95 %
 bootstrap interval.

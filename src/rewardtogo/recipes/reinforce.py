@@ -1,0 +1,55 @@
+"""REINFORCE: its policy, its episodes, its settings by environment."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar
+
+import gymnasium as gym
+
+from .. import validate
+from ..algorithms.reinforce import REINFORCE, Baseline
+from ..nn.build import Activation
+from ..worlds import AbstractWorld
+from .ingredients import Ingredients, architecture
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class REINFORCERecipe:
+    """REINFORCE: on-policy, whole episodes, discrete or continuous actions."""
+
+    action_spaces: ClassVar = (gym.spaces.Discrete, gym.spaces.Box)
+
+    algorithm: REINFORCE = REINFORCE()
+    """Hyperparameters of the update."""
+    num_episodes: int = 16
+    """Episodes in a batch."""
+    max_episode_steps: int | None = None
+    """Steps after which an episode is cut; None is the environment's own limit."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the policy's hidden layers."""
+    activation: Activation = "tanh"
+    """Nonlinearity between layers."""
+    initial_log_std: float = 0.0
+    """log σ of a continuous policy before training, in units of half the action range."""
+    total_steps: int = 500_000
+    """Environment steps of each seed, rounded up to whole iterations."""
+
+    def build(self, world: AbstractWorld) -> Ingredients:
+        """Raises `ValueError` where the settings do not fit the environment or each other."""
+        leave_one_out = self.algorithm.baseline is Baseline.LEAVE_ONE_OUT
+        validate.count("num_episodes", self.num_episodes, least=2 if leave_one_out else 1)
+        validate.in_interval("initial_log_std", self.initial_log_std, -20.0, 5.0)
+        max_steps = self.max_episode_steps or world.max_steps
+        if max_steps is None:
+            raise ValueError(
+                f"{world.name} has no limit on an episode's steps; set `max_episode_steps`."
+            )
+        validate.count("max_episode_steps", max_steps)
+        nets = architecture(world, self.hidden, self.activation)
+        models = lambda key: nets.actor(key, log_std=self.initial_log_std)
+        return Ingredients(self.algorithm, world.episodes(self.num_episodes, max_steps), models)
+
+
+TUNED: Mapping[str, REINFORCERecipe] = {
+    "tabular:FrozenLake-v1": REINFORCERecipe(algorithm=REINFORCE(entropy_coef=0.01)),
+}
