@@ -1,7 +1,7 @@
 """What every recipe is made from: networks that fit, normalisation, a replay source."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import gymnasium as gym
 from jaxtyping import PRNGKeyArray
@@ -25,6 +25,7 @@ class Ingredients(NamedTuple):
     models: Callable[[PRNGKeyArray], Any]
 
 
+@runtime_checkable
 class ReplayRecipe(Protocol):
     """The fields that the recipes of all off-policy algorithms share."""
 
