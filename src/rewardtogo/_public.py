@@ -1,18 +1,26 @@
 """What `import rewardtogo as rtg` offers, gathered from where it is written."""
 
 from ._version import __version__ as __version__
+from .algorithms.ddpg import DDPG as DDPG
 from .algorithms.dqn import DQN as DQN
 from .algorithms.normalised import Normalised as Normalised
+from .algorithms.npg import NPG as NPG
 from .algorithms.ppo import PPO as PPO
 from .algorithms.reinforce import REINFORCE as REINFORCE, Baseline as Baseline
 from .algorithms.sac import SAC as SAC
+from .algorithms.td3 import TD3 as TD3
+from .algorithms.trpo import TRPO as TRPO, Divergence as Divergence
 from .envs.registry import make as make
 from .fit import fit as fit
 from .recipes import (
+    DDPGRecipe as DDPGRecipe,
     DQNRecipe as DQNRecipe,
+    NPGRecipe as NPGRecipe,
     PPORecipe as PPORecipe,
     REINFORCERecipe as REINFORCERecipe,
     SACRecipe as SACRecipe,
+    TD3Recipe as TD3Recipe,
+    TRPORecipe as TRPORecipe,
     default_recipe as default_recipe,
 )
 from .results import Result as Result

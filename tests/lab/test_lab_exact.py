@@ -39,6 +39,8 @@ BIASED = (
     "gae-learned",
     "lambda-return",
     "step-ratio",
+    "vtrace",
+    "vtrace-learned",
     "no-ratio",
     "no-ratio-value",
     "self-normalised-ratio",
@@ -46,7 +48,14 @@ BIASED = (
     "clipped-gae",
 )
 # What can differ at γ = 1, where stationary values need not exist.
-UNDISCOUNTED = ("full-return", "n-step-learned", "gae-learned", "optimal-constant", "step-ratio")
+UNDISCOUNTED = (
+    "full-return",
+    "n-step-learned",
+    "gae-learned",
+    "optimal-constant",
+    "step-ratio",
+    "vtrace-learned",
+)
 
 
 def enumerated_mean(name, discount=0.9):

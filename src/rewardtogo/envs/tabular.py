@@ -7,13 +7,13 @@ import gymnasium as gym
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
+from jaxtyping import Array, Int, PRNGKeyArray, Shaped
 
 from rewardtogo.envs.protocol import AbstractEnvironment, Step
 from rewardtogo.envs.wrappers import TimeLimit
 from rewardtogo.tabular.finite_horizon import optimal_finite_horizon_return
 from rewardtogo.tabular.mdp import AbstractMDP, draw_index
-from rewardtogo.tabular.precision import AnyArray, in_float64
+from rewardtogo.tabular.precision import AnyArray
 from rewardtogo.tabular.problem import Problem
 
 
@@ -112,17 +112,10 @@ def _limit(mdp: AbstractMDP) -> int:
     for steps in range(most):
         if not going.any():
             return steps
-        before, going = going, (_expected(mdp, going.astype(float)) > 0).any(axis=1) & ~terminal
+        before, going = going, (mdp.expected(going.astype(float)) > 0).any(axis=1) & ~terminal
         if np.array_equal(going, before):
             break
     return most
-
-
-@in_float64
-def _expected(
-    mdp: AbstractMDP, values: Float[AnyArray, " states"]
-) -> Float[AnyArray, "states actions"]:
-    return mdp.expected(values)
 
 
 @dataclasses.dataclass(frozen=True)

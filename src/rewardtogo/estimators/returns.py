@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float
 from ..types import Scalar
 
 
-def _accumulate(
+def accumulate(
     gain: Float[Array, "time *batch"],
     decay: Float[Array, "time *batch"],
     after: Float[Array, "*batch"],
@@ -59,7 +59,7 @@ def generalised_advantage(
     bootstrap = jnp.where(terminated, 0, next_value)
     td_error = reward + discount * bootstrap - value
     decay = jnp.where(terminated | truncated, 0, discount * trace_decay).astype(td_error.dtype)
-    return _accumulate(td_error, decay, jnp.zeros_like(td_error[0]))
+    return accumulate(td_error, decay, jnp.zeros_like(td_error[0]))
 
 
 def lambda_returns(
@@ -81,7 +81,7 @@ def lambda_returns(
     trace = jnp.where(truncated, 0, trace_decay).astype(bootstrap.dtype)
     gain = reward + discount * (1 - trace) * bootstrap
     decay = jnp.where(terminated, 0, discount * trace)
-    return _accumulate(gain, decay, bootstrap[-1])
+    return accumulate(gain, decay, bootstrap[-1])
 
 
 def reward_to_go(

@@ -129,6 +129,23 @@ def gae(values: Values) -> Mass:
     return table
 
 
+def vtrace(values: Values) -> Mass:
+    """The same of clipped ratios: what follows is the behaviour policy's."""
+
+    def table(context):
+        ratio = jnp.minimum(1, context.ratio)
+        errors = td_error(values)(context)
+        beta, p = context.behaviour.probability, jnp.asarray(context.mdp.transition)
+
+        def backward(later, error):  # `later`: E_β of what the next state's target adds to V
+            here = ratio * (error + context.mdp.discount * p @ later)
+            return jnp.sum(beta * here, axis=1), here
+
+        return lax.scan(backward, jnp.zeros_like(errors[0, :, 0]), errors, reverse=True)[1]
+
+    return table
+
+
 def lambda_return(context: Context) -> Table:
     """Generalised advantages, and the values back again."""
     values = jnp.asarray(context.target.learned)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..estimators import baselines, returns
+from ..estimators import baselines, off_policy, returns
 from ..losses.policy_gradient import clipped_surrogate
 from ..types import AnyArray
 from .context import Context, Process
@@ -172,6 +172,22 @@ def per_decision(batch: Batch, context: Context) -> Float[Array, "time episode"]
 def per_step(weights: Weights) -> Weights:
     r"""$\rho_t$ times `weights`."""
     return lambda batch, context: _ratio(batch, context) * weights(batch, context)
+
+
+def vtrace(values: Values) -> Weights:
+    """The advantages of V-trace from the target policy's values, $\\bar\\rho = \\bar c = \\lambda = 1$."""
+
+    def weights(batch, context):
+        return off_policy.vtrace(
+            batch.reward,
+            *_around(batch, values(context.target)),
+            batch.terminated,
+            batch.truncated,
+            _ratio(batch, context),
+            discount=context.mdp.discount,
+        ).advantage
+
+    return weights
 
 
 def clipped(advantage: Weights) -> Weights:

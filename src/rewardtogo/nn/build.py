@@ -10,7 +10,8 @@ import jax.random as jr
 from jaxtyping import PRNGKeyArray
 
 from .. import validate
-from .encoders import encoder
+from .conv import image_encoder, layer_channels
+from .encoders import AbstractEncoder, encoder
 from .mlp import ACTIVATIONS, MLP, Initialiser, fan_in_uniform, mlp, orthogonal
 from .policies import CategoricalPolicy, EntropicPolicy, GaussianPolicy, TanhGaussianPolicy
 from .values import ActionValues, StateValue, TwinActionValue
@@ -21,9 +22,13 @@ Activation = Literal["tanh", "relu", "elu", "gelu", "silu"]
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """Fully connected networks between two spaces.
+    """Fully connected networks between two spaces, on convolutions where images are seen.
 
-    **Raises:** `ValueError` for an empty layer or a space that is neither a box nor discrete.
+    An image is a box of three axes: rows, columns, channels. `conv_channels` are the channels of
+    its convolutions (`nn.conv`): None is what suits its size, and none at all flattens it.
+
+    **Raises:** `ValueError` for an empty layer, a space that is neither a box nor discrete, or an
+    image that is too small for its convolutions or has its channels first.
     """
 
     observation_space: gym.Space
@@ -31,12 +36,14 @@ class Architecture:
     hidden: tuple[int, ...]
     activation: str  # one of ACTIVATIONS
     dtype: Any = jnp.float32
+    conv_channels: tuple[int, ...] | None = None
 
     def __post_init__(self):
         for width in self.hidden:
             validate.count("hidden", width)
         validate.one_of("activation", self.activation, ACTIVATIONS)
         encoder(self.observation_space)
+        layer_channels(self.observation_space, self.conv_channels)
 
     @property
     def action_size(self) -> int:
@@ -50,7 +57,7 @@ class Architecture:
 
         Orthogonal weights, gain √2 and 0.01 at the output; Andrychowicz et al. (2021), section 3.2.
         """
-        encode = encoder(self.observation_space, dtype=self.dtype)
+        encode, key = self._encoder(orthogonal(2**0.5), key)
         net = self._mlp(encode.size, self.action_size, orthogonal(2**0.5), orthogonal(0.01), key)
         if isinstance(self.action_space, gym.spaces.Discrete):
             return CategoricalPolicy(encode, net)
@@ -58,31 +65,45 @@ class Architecture:
 
     def state_value(self, key: PRNGKeyArray) -> StateValue:
         """V(s), orthogonal weights, gain √2 and 1 at the output."""
-        encode = encoder(self.observation_space, dtype=self.dtype)
+        encode, key = self._encoder(orthogonal(2**0.5), key)
         return StateValue(
             encode, self._mlp(encode.size, 1, orthogonal(2**0.5), orthogonal(1.0), key)
         )
 
     def action_values(self, key: PRNGKeyArray) -> ActionValues:
         """Q(s, ·) of discrete actions."""
-        encode = encoder(self.observation_space, dtype=self.dtype)
+        encode, key = self._encoder(fan_in_uniform, key)
         sizes = (encode.size, self.action_size)
         return ActionValues(encode, self._mlp(*sizes, fan_in_uniform, fan_in_uniform, key))
 
     def squashed_actor(self, key: PRNGKeyArray) -> TanhGaussianPolicy:
         """A policy on (−1, 1) whose mean and log σ both depend on the state."""
-        encode = encoder(self.observation_space, dtype=self.dtype)
+        encode, key = self._encoder(fan_in_uniform, key)
         sizes = (encode.size, 2 * self.action_size)
         net = self._mlp(*sizes, fan_in_uniform, fan_in_uniform, key)
         return TanhGaussianPolicy(encode, net)
 
     def twin_values(self, key: PRNGKeyArray) -> TwinActionValue:
-        """Two independent Q(s, a) of continuous actions."""
-        encode = encoder(self.observation_space, dtype=self.dtype)
+        """Two independent Q(s, a) of continuous actions, on one trunk of convolutions."""
+        encode, key = self._encoder(fan_in_uniform, key)
         sizes = (encode.size + self.action_size, 1)
         one = lambda key: self._mlp(*sizes, fan_in_uniform, fan_in_uniform, key)
         first, second = jr.split(key)
         return TwinActionValue(encode, (one(first), one(second)))
+
+    def _encoder(
+        self, initialise: Initialiser, key: PRNGKeyArray
+    ) -> tuple[AbstractEncoder, PRNGKeyArray]:
+        """What reads the observation, and a key for what comes after it."""
+        space = self.observation_space
+        channels = layer_channels(space, self.conv_channels)
+        if not (channels and isinstance(space, gym.spaces.Box)):
+            return encoder(space, dtype=self.dtype), key
+        trunk_key, key = jr.split(key)
+        trunk = image_encoder(
+            space, channels, initialise=initialise, key=trunk_key, dtype=self.dtype
+        )
+        return trunk, key
 
     def _mlp(
         self,

@@ -1,11 +1,12 @@
 """Action distributions: batched over leading axes, a pytree each, no `vmap` needed.
 
 Every distribution samples, scores and has a mode. Only those with a closed form also have an
-entropy: `AbstractEntropicDistribution`. One key draws the whole batch.
+entropy and divergences: `AbstractEntropicDistribution`. One key draws the whole batch.
 """
 
 import abc
 import math
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -38,11 +39,15 @@ class AbstractDistribution(eqx.Module):
 
 
 class AbstractEntropicDistribution(AbstractDistribution):
-    """A distribution whose entropy has a closed form."""
+    """A distribution whose entropy, and divergence from its like, have a closed form."""
 
     @abc.abstractmethod
     def entropy(self) -> Float[Array, "*batch"]:
         """Entropy (differential entropy for a density), in nats."""
+
+    @abc.abstractmethod
+    def kl_divergence(self, other: Any) -> Float[Array, "*batch"]:
+        r"""$D_{KL}(\text{self} \| \text{other})$ in nats; `other` is of the same class."""
 
 
 class Categorical(AbstractEntropicDistribution):
@@ -73,6 +78,13 @@ class Categorical(AbstractEntropicDistribution):
         # A forbidden action adds 0·(-inf): keep the product and its gradient finite.
         finite = jnp.where(jnp.isneginf(log_probs), 0, log_probs)
         return -jnp.sum(jnp.exp(log_probs) * finite, axis=-1)
+
+    def kl_divergence(self, other: "Categorical") -> Float[Array, "*batch"]:
+        log_probs = jax.nn.log_softmax(self.logits)
+        ratio = log_probs - jax.nn.log_softmax(other.logits)
+        # What is never drawn adds nothing; what `other` alone forbids makes it infinite.
+        ratio = jnp.where(jnp.isneginf(log_probs), 0, ratio)
+        return jnp.sum(jnp.exp(log_probs) * ratio, axis=-1)
 
     def mode(self) -> Int[Array, "*batch"]:
         return jnp.argmax(self.logits, axis=-1).astype(jnp.int32)
@@ -120,6 +132,9 @@ class EpsilonGreedy(AbstractEntropicDistribution):
     def entropy(self) -> Float[Array, "*batch"]:
         return self._categorical().entropy()
 
+    def kl_divergence(self, other: "EpsilonGreedy") -> Float[Array, "*batch"]:
+        return self._categorical().kl_divergence(other._categorical())
+
     def mode(self) -> Int[Array, "*batch"]:
         return jnp.argmax(self.action_values, axis=-1).astype(jnp.int32)
 
@@ -164,6 +179,12 @@ class DiagonalGaussian(AbstractEntropicDistribution):
 
     def entropy(self) -> Float[Array, "*batch"]:
         return jnp.sum(self.log_std + 0.5 * math.log(2 * math.pi * math.e), axis=-1)
+
+    def kl_divergence(self, other: "DiagonalGaussian") -> Float[Array, "*batch"]:
+        # ½(σ²/σ'² − 1 − log σ²/σ'²) as expm1(x) − x, which does not cancel where σ ≈ σ'.
+        log_ratio = 2 * (self.log_std - other.log_std)
+        shift = (self.mean - other.mean) * jnp.exp(-other.log_std)
+        return 0.5 * jnp.sum(jnp.expm1(log_ratio) - log_ratio + jnp.square(shift), axis=-1)
 
     def mode(self) -> Float[Array, "*batch dims"]:
         return self.mean
@@ -238,6 +259,10 @@ class UniformBox(AbstractEntropicDistribution):
 
     def entropy(self) -> Float[Array, "*batch"]:
         return jnp.sum(jnp.log(2 * self.bound), axis=-1)
+
+    def kl_divergence(self, other: "UniformBox") -> Float[Array, "*batch"]:
+        inside = jnp.all(self.bound <= other.bound, axis=-1)
+        return jnp.where(inside, other.entropy() - self.entropy(), jnp.inf)
 
     def mode(self) -> Float[Array, "*batch dims"]:
         return jnp.zeros_like(self.bound)

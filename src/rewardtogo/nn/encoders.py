@@ -1,5 +1,6 @@
 """From an observation, as the environment gives it, to the vector a network reads."""
 
+import abc
 import math
 from typing import Any
 
@@ -10,7 +11,20 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
-class Encoder(eqx.Module):
+class AbstractEncoder(eqx.Module):
+    """From observations with any leading axes to vectors, `[*batch, size]`."""
+
+    @property
+    @abc.abstractmethod
+    def size(self) -> int:
+        """Length of the encoded vector."""
+
+    @abc.abstractmethod
+    def __call__(self, observation: Array) -> Float[Array, "*batch size"]:
+        """The vectors that a network reads."""
+
+
+class Encoder(AbstractEncoder):
     """Flattens a box; turns a discrete observation into a one-hot vector.
 
     Whatever the leading axes, the result is `[*batch, size]` in `dtype`.

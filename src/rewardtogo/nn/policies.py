@@ -15,7 +15,7 @@ from .distributions import (
     DiagonalGaussian,
     TanhGaussian,
 )
-from .encoders import Encoder
+from .encoders import AbstractEncoder
 from .mlp import MLP
 
 
@@ -81,7 +81,7 @@ EntropicPolicy = AbstractPolicy[AbstractEntropicDistribution]
 class CategoricalPolicy(AbstractPolicy[Categorical]):
     """π(a | s) ∝ exp(f_θ(s)_a)."""
 
-    encoder: Encoder
+    encoder: AbstractEncoder
     logits: MLP
 
     def __call__(self, observation: Any, memory: Any) -> tuple[Categorical, Any]:
@@ -94,7 +94,7 @@ class CategoricalPolicy(AbstractPolicy[Categorical]):
 class GaussianPolicy(AbstractPolicy[DiagonalGaussian]):
     """a ∼ N(f_θ(s), diag σ²) with a learned σ that does not depend on the state."""
 
-    encoder: Encoder
+    encoder: AbstractEncoder
     mean: MLP
     log_std: Float[Array, " action"]
 
@@ -111,7 +111,7 @@ class TanhGaussianPolicy(AbstractPolicy[TanhGaussian]):
     Haarnoja et al. (2018), *Soft Actor-Critic Algorithms and Applications*, appendix C.
     """
 
-    encoder: Encoder
+    encoder: AbstractEncoder
     mean_and_log_std: MLP
     log_std_range: tuple[float, float] = eqx.field(static=True, default=(-20.0, 2.0))
 

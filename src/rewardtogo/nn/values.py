@@ -6,14 +6,14 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .encoders import Encoder
+from .encoders import AbstractEncoder
 from .mlp import MLP
 
 
 class StateValue(eqx.Module):
     """V_φ(s)."""
 
-    encoder: Encoder
+    encoder: AbstractEncoder
     value: MLP
 
     def __call__(self, observation: Any) -> Float[Array, "*batch"]:
@@ -23,7 +23,7 @@ class StateValue(eqx.Module):
 class ActionValues(eqx.Module):
     """Q_φ(s, ·): one value an action."""
 
-    encoder: Encoder
+    encoder: AbstractEncoder
     values: MLP
 
     def __call__(self, observation: Any) -> Float[Array, "*batch actions"]:
@@ -34,9 +34,11 @@ class TwinActionValue(eqx.Module):
     """Two independent Q_φ(s, a) of a continuous action.
 
     Two networks, not one with a leading axis of two: on a CPU batched products take twice as long.
+    Of an image both read the same convolutions, as Yarats et al. (2021), *Improving Sample
+    Efficiency in Model-Free Reinforcement Learning from Images*, have it.
     """
 
-    encoder: Encoder
+    encoder: AbstractEncoder
     values: tuple[MLP, MLP]
 
     def __call__(

@@ -8,28 +8,49 @@ every field is a flag of `rtg train`. A new algorithm is a file here, and a line
 from collections.abc import Mapping
 
 from .. import validate
-from . import dqn, ppo, reinforce, sac
+from . import ddpg, dqn, npg, ppo, reinforce, sac, td3, trpo
+from .ddpg import DDPGRecipe
 from .dqn import DQNRecipe
 from .ingredients import Ingredients as Ingredients
+from .npg import NPGRecipe
 from .ppo import PPORecipe
 from .reinforce import REINFORCERecipe
 from .sac import SACRecipe
+from .td3 import TD3Recipe
+from .trpo import TRPORecipe
 
 
-Recipe = DQNRecipe | PPORecipe | REINFORCERecipe | SACRecipe
+Recipe = (
+    DDPGRecipe
+    | DQNRecipe
+    | NPGRecipe
+    | PPORecipe
+    | REINFORCERecipe
+    | SACRecipe
+    | TD3Recipe
+    | TRPORecipe
+)
 
 RECIPES: dict[str, type[Recipe]] = {
+    "ddpg": DDPGRecipe,
     "dqn": DQNRecipe,
+    "npg": NPGRecipe,
     "ppo": PPORecipe,
     "reinforce": REINFORCERecipe,
     "sac": SACRecipe,
+    "td3": TD3Recipe,
+    "trpo": TRPORecipe,
 }
 
 _TUNED: dict[str, Mapping[str, Recipe]] = {
+    "ddpg": ddpg.TUNED,
     "dqn": dqn.TUNED,
+    "npg": npg.TUNED,
     "ppo": ppo.TUNED,
     "reinforce": reinforce.TUNED,
     "sac": sac.TUNED,
+    "td3": td3.TUNED,
+    "trpo": trpo.TUNED,
 }
 
 TUNED: Mapping[tuple[str, str], Recipe] = {

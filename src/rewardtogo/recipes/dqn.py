@@ -34,6 +34,8 @@ class DQNRecipe:
     """Steps taken at random before the first update."""
     hidden: tuple[int, ...] = (128, 128)
     """Widths of the hidden layers."""
+    conv_channels: tuple[int, ...] | None = None
+    """Channels of convolutions before them, of an image; None suits its size, empty flattens it."""
     activation: Activation = "relu"
     """Nonlinearity between layers."""
     normalise_observation: bool = False
@@ -45,7 +47,7 @@ class DQNRecipe:
         """Raises `ValueError` where the settings do not fit the environment or each other."""
         require_actions("DQN", world, self.action_spaces)
         source = replay(self, world)
-        nets = architecture(world, self.hidden, self.activation)
+        nets = architecture(world, self.hidden, self.activation, self.conv_channels)
         algorithm = normalised(
             self.algorithm,
             world,

@@ -46,10 +46,19 @@ class ReplayRecipe(Protocol):
 
 
 def architecture(
-    world: AbstractWorld, hidden: tuple[int, ...], activation: Activation
+    world: AbstractWorld,
+    hidden: tuple[int, ...],
+    activation: Activation,
+    conv_channels: tuple[int, ...] | None = (),
 ) -> Architecture:
-    """Networks that fit the environment."""
-    return Architecture(world.observation_space, world.action_space, hidden, activation)
+    """Networks that fit the environment; a recipe without `conv_channels` flattens images."""
+    return Architecture(
+        world.observation_space,
+        world.action_space,
+        hidden,
+        activation,
+        conv_channels=conv_channels,
+    )
 
 
 def normalised(

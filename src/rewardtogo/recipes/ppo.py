@@ -29,6 +29,8 @@ class PPORecipe:
     """Steps of each environment in a rollout."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers, of policy and value function alike."""
+    conv_channels: tuple[int, ...] | None = None
+    """Channels of convolutions before them, of an image; None suits its size, empty flattens it."""
     activation: Activation = "tanh"
     """Nonlinearity between layers."""
     initial_log_std: float = 0.0
@@ -51,7 +53,7 @@ class PPORecipe:
                 f"`num_minibatches` ({self.algorithm.num_minibatches}) must divide num_envs × "
                 f"num_steps = {size}."
             )
-        nets = architecture(world, self.hidden, self.activation)
+        nets = architecture(world, self.hidden, self.activation, self.conv_channels)
         algorithm = normalised(
             self.algorithm,
             world,

@@ -27,6 +27,8 @@ class REINFORCERecipe:
     """Steps after which an episode is cut; None is the environment's own limit."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the policy's hidden layers."""
+    conv_channels: tuple[int, ...] | None = None
+    """Channels of convolutions before them, of an image; None suits its size, empty flattens it."""
     activation: Activation = "tanh"
     """Nonlinearity between layers."""
     initial_log_std: float = 0.0
@@ -45,7 +47,7 @@ class REINFORCERecipe:
                 f"{world.name} has no limit on an episode's steps; set `max_episode_steps`."
             )
         validate.count("max_episode_steps", max_steps)
-        nets = architecture(world, self.hidden, self.activation)
+        nets = architecture(world, self.hidden, self.activation, self.conv_channels)
         models = lambda key: nets.actor(key, log_std=self.initial_log_std)
         return Ingredients(self.algorithm, world.episodes(self.num_episodes, max_steps), models)
 

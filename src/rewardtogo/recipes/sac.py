@@ -36,6 +36,8 @@ class SACRecipe:
     """Steps taken at random before the first update."""
     hidden: tuple[int, ...] = (256, 256)
     """Widths of the hidden layers, of policy and value functions alike."""
+    conv_channels: tuple[int, ...] | None = None
+    """Channels of convolutions before them, of an image; None suits its size, empty flattens it."""
     activation: Activation = "relu"
     """Nonlinearity between layers."""
     normalise_observation: bool = False
@@ -47,7 +49,7 @@ class SACRecipe:
         """Raises `ValueError` where the settings do not fit the environment or each other."""
         require_actions("SAC", world, self.action_spaces)
         source = replay(self, world)
-        nets = architecture(world, self.hidden, self.activation)
+        nets = architecture(world, self.hidden, self.activation, self.conv_channels)
         algorithm = normalised(
             self.algorithm,
             world,

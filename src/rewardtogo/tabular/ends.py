@@ -5,12 +5,7 @@ from jax.core import Tracer
 from jaxtyping import Bool, Float, Int
 
 from .mdp import AbstractMDP
-from .precision import AnyArray, in_float64
-
-
-@in_float64
-def _possible(mdp: AbstractMDP, into: Float[AnyArray, " states"]) -> Float[AnyArray, "s a"]:
-    return mdp.expected(into)
+from .precision import AnyArray
 
 
 def check_policy_ends(mdp: AbstractMDP, policy: Float[AnyArray, "states actions"]) -> None:
@@ -41,7 +36,7 @@ def ending_policy(
     ends = np.array(mdp.terminal)
     chosen = allowed.argmax(axis=1)
     while True:
-        into = (np.asarray(_possible(mdp, ends.astype(np.float64))) > 0) & allowed
+        into = (np.asarray(mdp.expected(ends.astype(np.float64))) > 0) & allowed
         new = into.any(axis=1) & ~ends
         if not new.any():
             break
@@ -62,7 +57,7 @@ def _reaching(mdp: AbstractMDP, allowed: np.ndarray) -> np.ndarray:
     """The states from which a terminal one is reached with positive probability."""
     ends = np.asarray(mdp.terminal)
     while True:
-        into = np.asarray(_possible(mdp, ends.astype(np.float64))) > 0
+        into = np.asarray(mdp.expected(ends.astype(np.float64))) > 0
         more = ends | np.any(into & allowed, axis=1)
         if (more == ends).all():
             return ends
