@@ -16,6 +16,8 @@ class HostFactory:
     """Makes a registered Gymnasium environment; can be sent to other processes.
 
     `name` is a Gymnasium id, or "package.module:Name-v0", where importing the module registers it.
+    A dictionary of observations is flattened to one vector, part after part in its space's order,
+    discrete ones one-hot (`gymnasium.spaces.flatten`).
     """
 
     name: str
@@ -23,7 +25,10 @@ class HostFactory:
 
     def __call__(self) -> gym.Env:
         with _quiet():
-            return gym.make(self.name, disable_env_checker=True, **self.env_args)
+            env = gym.make(self.name, disable_env_checker=True, **self.env_args)
+        if is_flat_dict(env.observation_space):
+            return gym.wrappers.FlattenObservation(env)
+        return env
 
 
 def make_host(name: str, env_args: Mapping[str, Any] = {}) -> HostFactory:
@@ -32,7 +37,7 @@ def make_host(name: str, env_args: Mapping[str, Any] = {}) -> HostFactory:
     **Arguments:** `name`: a Gymnasium id such as "LunarLander-v3", or "package.module:Name-v0" for
     one that importing the module registers. `env_args`: arguments of the environment's class.
     **Raises:** `ValueError` if the name is unknown, a package is missing, an argument is refused,
-    or a space is neither a box nor discrete.
+    or a space is neither a box nor discrete, nor for observations a dictionary of these.
     """
     require_known(name)
     factory = HostFactory(name, dict(env_args))
@@ -74,7 +79,28 @@ def unsupported_space(role: str, space: gym.Space) -> str | None:
     """Say why the `role` space cannot be used, or return None if it can."""
     if isinstance(space, gym.spaces.Box | gym.spaces.Discrete):
         return None
+    if role == "observation" and is_flat_dict(space):
+        return (
+            "the observation space is a dictionary: wrap the environment in "
+            "gymnasium.wrappers.FlattenObservation, as is done for one made by its name."
+        )
+    if role == "observation" and isinstance(space, gym.spaces.Dict):
+        return (
+            "the observation space, a Dict, must hold nothing but Box and Discrete spaces, none "
+            f"of them an image: {space}. gymnasium.wrappers.FilterObservation can leave parts out."
+        )
     return f"the {role} space must be a Box or Discrete, not {space}."
+
+
+def is_flat_dict(space: gym.Space) -> bool:
+    """Whether all in a dictionary may stand in one vector: numbers and categories, no pictures."""
+    if not isinstance(space, gym.spaces.Dict) or not space.spaces:
+        return False
+    return all(
+        isinstance(part, gym.spaces.Discrete)
+        or (isinstance(part, gym.spaces.Box) and len(part.shape) < 3)
+        for part in space.spaces.values()
+    )
 
 
 def require_spaces(env: gym.Env) -> tuple[gym.Space, gym.Space]:
