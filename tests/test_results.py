@@ -42,7 +42,7 @@ def test_an_optimum_is_kept_and_told(tmp_path):
     known = dataclasses.replace(found(), optimum=Optimum(0.744190, 100, aliased=False))
     assert evaluation_from_json(known.to_json()) == known
     lines = str(Result(tmp_path, "ppo", "tabular:X", known, 640, 2.0)).splitlines()
-    assert lines[2] == "  optimum 0.7442 (exact, 100 steps)"
+    assert lines[2] == "  optimum 0.7442 (exact, not discounted, 100 steps)"
 
 
 def test_the_file_has_the_figure_its_interval_and_every_seed():

@@ -250,7 +250,7 @@ def test_the_optimum_is_not_discounted_and_over_the_initial_states():
     mdp = corridor(5, -1.0, initial=[0, 0.5, 0.5, 0, 0])
     optimum = exact_optimum(TimeLimit(TabularEnvironment(mdp), 50))
     assert optimum is not None and optimum.value == -1.5
-    assert str(optimum) == "optimum -1.5 (exact, 50 steps)"
+    assert str(optimum) == "optimum -1.5 (exact, not discounted, 50 steps)"
 
 
 def test_what_is_not_seen_makes_it_an_upper_bound():
@@ -292,7 +292,7 @@ def test_a_run_shows_the_optimum_everywhere():
     path, expected = finished(), frozen_lake_within(100)
     saved = json.loads((path / "evaluation.json").read_text())["optimum"]
     assert saved == {"value": pytest.approx(expected, abs=1e-14), "steps": 100, "aliased": False}
-    label = f"optimum {expected:.4g} (exact, 100 steps)"
+    label = f"optimum {expected:.4g} (exact, not discounted, 100 steps)"
     (line,) = reference_line(figure([path]))
     assert line == (label, pytest.approx(expected, abs=1e-14))
     assert (path / "curve.png").exists()

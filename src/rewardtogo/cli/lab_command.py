@@ -118,6 +118,8 @@ def _theorems(options: Lab) -> int:
 
     if options.problem is not None:
         raise ValueError(f"`theorems` draw their own cases; got the problem {options.problem!r}.")
+    if options.picture is not None or options.estimators or options.explain:
+        raise ValueError("`picture`, `estimators` and `explain` do not go with `theorems`.")
     validate.count("cases", options.cases)
     theorems = chosen(THEOREMS, options.only)
     prepare("cpu", 1)

@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
         if not isinstance(error, _expected_errors()):
             raise
         print("\n".join(_described(f"rtg {argv[0]}", error)), file=sys.stderr)
-        return 2 if isinstance(error, ValueError) else 1
+        return 2 if isinstance(error, ValueError | FileNotFoundError) else 1
 
 
 def _run(argv: Sequence[str]) -> int:

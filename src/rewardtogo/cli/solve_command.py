@@ -96,8 +96,11 @@ def _as_json(named: Problem, found: Answer, options: Solve, seconds: float) -> d
         "converged": found.converged,
         "expected_return": float(np.asarray(mdp.initial) @ found.values),
         "certificate": found.certificate,
+        "states": named.states or None,
+        "actions": named.actions or None,
         "values": found.values.tolist(),
         "policy": found.policy.tolist(),
+        "best_actions": [np.flatnonzero(best).tolist() for best in found.best],
     }
 
 
@@ -118,6 +121,8 @@ def _as_text(named: Problem, found: Answer, options: Solve, seconds: float) -> s
         f"optimal value from the start, mean over initial states: {start:.6f}",
         found.certified,
     ]
+    if named.observation is not None:
+        lines.append("For a policy that sees the state; a learner does not see it here.")
     if not found.converged:
         lines.append("The tolerance was not reached.")
     return "\n".join(lines)

@@ -136,7 +136,7 @@ class Optimum:
                 f"upper bound {self.value:.4g} "
                 f"(exact optimum where the state is seen, {self.steps} steps)"
             )
-        return f"optimum {self.value:.4g} (exact, {self.steps} steps)"
+        return f"optimum {self.value:.4g} (exact, not discounted, {self.steps} steps)"
 
 
 def exact_optimum(environment: AbstractEnvironment) -> Optimum | None:

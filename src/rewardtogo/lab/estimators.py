@@ -28,7 +28,7 @@ class Estimator:
     meaning: str
     source: str
     weights: Weights
-    mass: Mass | None
+    mass: Mass | None = None
     needs: str = "–"
     off_policy: bool = False
 

@@ -18,6 +18,9 @@ _LEGEND = (
     "trajectory's scores. Policy: whose trajectories. Needs: what must be known beside them."
 )
 
+# Effective trajectories below which the largest weights have not been seen yet.
+_FEW = 1000
+
 
 def by_error(comparison: Comparison) -> list[Row]:
     """The rows, the least mean squared error first."""
@@ -38,13 +41,20 @@ def _about(comparison: Comparison, title: str, size: float) -> list[str]:
     setting, gap = comparison.setting, comparison.horizon_gap
     endless = "" if gap is None else f", ‖∇J - ∇J_H‖ = {gap:.3g} to the endless horizon"
     share = 100 * comparison.effective_share
+    effective = comparison.effective_share * comparison.estimates * setting.batch
+    heavy = (
+        ["so few that the variance sampled of trajectory ratios is too small, and its ± with it"]
+        if effective < _FEW
+        else []
+    )
     return [
         f"{title}: {setting.mdp.num_states} states, {setting.mdp.num_actions} actions, "
         f"discount {setting.mdp.discount:g}, horizon {setting.horizon}",
-        f"{comparison.estimates:,} estimates of each, a mean over {setting.batch} trajectories "
-        f"every one; {comparison.seconds:.1f} s",
+        f"{comparison.estimates:,} estimates of each, every one the mean over {setting.batch} "
+        f"trajectories; {comparison.seconds:.1f} s",
         f"‖∇J_H‖ = {size:.4g}{endless}",
-        f"a ratio of whole trajectories leaves {share:.3g} % of them (effective sample size)",
+        f"effective sample size of ratios of whole trajectories: {share:.3g} % of those sampled",
+        *heavy,
     ]
 
 
@@ -53,9 +63,9 @@ def _cells(row: Row, size: float) -> tuple[str, ...]:
     return (
         row.estimator.name,
         "0" if rounding else f"{row.bias:.3g}",
-        "" if row.exact else f"{row.bias_error:.1g}",
+        "" if row.exact else f"{row.bias_error:.2g}",
         f"{row.variance:.4g}",
-        f"{row.variance_error:.1g}",
+        f"{row.variance_error:.2g}",
         f"{row.mean_squared_error:.4g}",
         "–" if row.cosine is None else f"{row.cosine:.4f}",
         f"{row.microseconds:.2f}",

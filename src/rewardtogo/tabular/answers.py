@@ -65,23 +65,31 @@ def _optimum(mdp: AbstractMDP, method: Method, tolerance: float) -> Answer:
         "value_error": None if bounds.value_error is None else float(bounds.value_error),
         "policy_loss": None if bounds.policy_loss is None else float(bounds.policy_loss),
     }
+    name = _name(mdp, method)
     words = (
         f"certified: |V - V*| ≤ {numbers['value_error']:.1e} in every state; "
         f"the policy loses at most {numbers['policy_loss']:.1e}"
         if bounds.value_error is not None
-        else f"a sweep changes no value by more than {numbers['residual']:.1e}; "
-        "no bound on the error exists at discount 1"
+        else _without_bound(name, float(bounds.residual))
     )
     return Answer(
         values=np.asarray(found.values),
         policy=np.asarray(found.policy),
         best=_tied(mdp, np.asarray(found.values), 4 * float(error)),
-        method=_name(mdp, method),
+        method=name,
         iterations=int(found.iterations),
         converged=bool(found.converged),
         certificate=numbers,
         certified=words,
     )
+
+
+def _without_bound(method: str, residual: float) -> str:
+    if method == Method.POLICY_ITERATION.value:
+        sure = "exact up to rounding: no action is better than the policy's"
+    else:
+        sure = f"a sweep changes no value by more than {residual:.1e}"
+    return f"{sure}; no bound on the error exists at discount 1"
 
 
 def _name(mdp: AbstractMDP, method: Method) -> str:

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
+from .mdp import AbstractMDP
 from .problem import Grid, Problem
+from .successors import SuccessorMDP
 
 
 # Directions are (down, right); what does not move is a dot.
@@ -67,11 +69,22 @@ def _table(
     lines = [f"{'state':<16}{'value':>12}  action"]
     for s in range(shown):
         ends = problem.mdp.terminal[s]
-        names = "(terminal)" if ends else _choice([actions[a] for a in np.flatnonzero(best[s])])
+        different = np.flatnonzero(best[s] & ~_repeats(problem.mdp, s))
+        names = "(terminal)" if ends else _choice([actions[a] for a in different])
         lines.append(f"{states[s]:<16}{numbers[s]:>12}  {names}")
     if shown < values.size:
         lines.append(f"… and {values.size - shown:,} states more; --json holds them all")
     return "\n".join(lines)
+
+
+def _repeats(mdp: AbstractMDP, state: int) -> Bool[np.ndarray, " actions"]:
+    """Actions that do what an earlier one does: a stake of more than there is, say."""
+    if not isinstance(mdp, SuccessorMDP):
+        return np.zeros(mdp.num_actions, bool)
+    rows = [np.asarray(mdp.successor)[:, :, state], np.asarray(mdp.probability)[:, :, state]]
+    same = np.concatenate([*rows, np.asarray(mdp.reward)[state][:, None]], axis=1)
+    first = np.unique(same, axis=0, return_index=True)[1]
+    return ~np.isin(np.arange(mdp.num_actions), first)
 
 
 def _choice(names: Sequence[str]) -> str:

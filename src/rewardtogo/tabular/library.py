@@ -83,6 +83,7 @@ def problem(name: str, *, discount: float | None = None) -> Problem:
     """
     if discount is not None:
         check_discount(discount)
+    name = name.removeprefix("tabular:")  # as environments are called
     if name.endswith(SUFFIXES):
         mdp = read_mdp(name, discount=discount)
         return Problem(name=Path(name).stem, mdp=mdp, source=f"the file {name}")

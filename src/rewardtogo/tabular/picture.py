@@ -67,6 +67,8 @@ def _arrows(
     best: Bool[np.ndarray, "states actions"],
     board: Float[np.ndarray, "rows columns"],
 ) -> None:
+    # Arrows leave the lower part of a cell to its figure, where there are figures.
+    lift = 0.14 if max(grid.shape) <= _FIGURES else 0.0
     for state, action in np.argwhere(best & (grid.cell >= 0)[:, None]).tolist():
         row, column = divmod(int(grid.cell[state]), grid.shape[1])
         down, right = grid.moves[action]
@@ -74,8 +76,8 @@ def _arrows(
             continue
         axes.annotate(
             "",
-            xy=(column + 0.42 * np.sign(right), row + 0.42 * np.sign(down)),
-            xytext=(column, row),
+            xy=(column + 0.42 * np.sign(right), row - lift + (0.42 - lift) * np.sign(down)),
+            xytext=(column, row - lift),
             arrowprops={"arrowstyle": "->", "color": _ink(board, row, column), "linewidth": 1},
         )
 
@@ -86,7 +88,7 @@ def _figures(axes: "Axes", board: Float[np.ndarray, "rows columns"]) -> None:
     for row, column in np.argwhere(np.isfinite(board)).tolist():
         axes.text(
             column,
-            row + 0.34,
+            row + 0.36,
             f"{board[row, column]:.{digits}f}",
             ha="center",
             va="center",

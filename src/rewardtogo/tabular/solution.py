@@ -51,6 +51,11 @@ class Solution(eqx.Module):
     iterations: Int[AnyArray, ""]
     converged: Bool[AnyArray, ""]
 
+    def __str__(self) -> str:
+        error = self.certificate.value_error
+        bound = "no bound at discount 1" if error is None else f"within {error:.1e} of optimal"
+        return f"values {self.values}\npolicy {self.policy}\n{bound}; {self.iterations} iterations"
+
 
 class Sweep(eqx.Module):
     r"""One application of $B$ to all states at once: $BV$, the greedy policy, the range of δ."""

@@ -70,6 +70,12 @@ def solve(mdp: AbstractMDP, *, method: Method = Method.AUTO, tolerance: float = 
     **Raises:** `ValueError` for a tolerance that float64 cannot certify; at γ = 1 if some state
     cannot reach a terminal one, or the optimal value is infinite.
     """
+    if not isinstance(mdp, AbstractMDP):
+        raise ValueError(
+            "`mdp` must be an MDP, such as `problem(name).mdp` or what `tabular_mdp` returns; "
+            f"got a {type(mdp).__name__}."
+        )
+    method = Method(method)  # so that its value will do as well
     if method is Method.AUTO:
         mdp = as_lists(mdp) or mdp
         method = chosen_method(mdp)
