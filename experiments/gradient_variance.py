@@ -51,7 +51,9 @@ def scatter(policy: EntropicPolicy, key: Key[Array, ""]) -> dict[str, Scatter]:
         _, batch = source.gather(state, behaviour, key=gather_key)
 
         def gradient(form: REINFORCE) -> Float[Array, " parameter"]:
-            loss = lambda policy: form.loss(policy, batch, form.weights(batch))[0]
+            loss = lambda policy: form.loss(policy, batch, form.weights(form.init(policy), batch))[
+                0
+            ]
             return -ravel_pytree(eqx.filter(eqx.filter_grad(loss)(policy), eqx.is_array))[0]
 
         return jnp.stack([gradient(form) for form in FORMS.values()])

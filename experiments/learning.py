@@ -71,12 +71,18 @@ CHECKS: dict[str, Check] = {
     "ppo-cartpole": _check("ppo", "CartPole-v1", 475, every_seed=True),
     "ppo-pendulum": _check("ppo", "Pendulum-v1", -200),
     "ppo-acrobot": _check("ppo", "Acrobot-v1", -90),
+    "a2c-cartpole": _check("a2c", "CartPole-v1", 475),
     "sac-pendulum": _check("sac", "Pendulum-v1", -170),
+    "td3-pendulum": _check("td3", "Pendulum-v1", -170),
+    "ddpg-pendulum": _check("ddpg", "Pendulum-v1", -170),
     "dqn-cartpole": _check("dqn", "CartPole-v1", 475),
     "double-dqn-cartpole": _check(
         "dqn", "CartPole-v1", 475, _changed(default_recipe("dqn", "CartPole-v1"), double=True)
     ),
     "reinforce-cartpole": _check("reinforce", "CartPole-v1", 450),
+    "trpo-cartpole": _check("trpo", "CartPole-v1", 475),
+    "trpo-pendulum": _check("trpo", "Pendulum-v1", -250),
+    "npg-cartpole": _check("npg", "CartPole-v1", 475),
     # Beside the ones above, in pictures: no threshold of their own.
     "reinforce-full-return": _check("reinforce", "CartPole-v1", -math.inf, _FULL_RETURN),
     "ppo-cartpole-gymnasium": _check("ppo", "CartPole-v1", 475, backend="gymnasium"),

@@ -59,6 +59,14 @@ def test_an_algorithm_on_the_wrong_actions(algorithm, place, words):
         ("reinforce", CARTPOLE, {"num_episodes": 0}, "`num_episodes`.*got 0"),
         ("reinforce", CARTPOLE, {"num_episodes": 1}, "at least 2"),  # leaves none out
         ("reinforce", CARTPOLE, {"max_episode_steps": -3}, "`max_episode_steps`.*got -3"),
+        (
+            "reinforce",
+            CARTPOLE,
+            {"num_episodes": 1, "algorithm": rtg.REINFORCE(baseline=rtg.Baseline.OPTIMAL)},
+            "at least 2",
+        ),
+        ("a2c", CARTPOLE, {"num_envs": 0}, "`num_envs`.*got 0"),
+        ("a2c", CARTPOLE, {"num_steps": -1}, "`num_steps`.*got -1"),
         ("dqn", CARTPOLE, {"batch_size": 0}, "`batch_size`.*got 0"),
         ("dqn", CARTPOLE, {"num_updates": 0}, "`num_updates`.*got 0"),
         ("dqn", CARTPOLE, {"buffer_size": -1}, "`buffer_size`.*got -1"),

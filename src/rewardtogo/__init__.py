@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "A2C",
     "DDPG",
     "DQN",
     "NPG",
@@ -25,6 +26,7 @@ __all__ = [
     "SAC",
     "TD3",
     "TRPO",
+    "A2CRecipe",
     "Baseline",
     "Certificate",
     "DDPGRecipe",
@@ -40,6 +42,7 @@ __all__ = [
     "Replay",
     "Report",
     "Result",
+    "ReturnTarget",
     "Rollout",
     "RunSettings",
     "SACRecipe",

@@ -1,6 +1,7 @@
 """What `import rewardtogo as rtg` offers, gathered from where it is written."""
 
 from ._version import __version__ as __version__
+from .algorithms.a2c import A2C as A2C, ReturnTarget as ReturnTarget
 from .algorithms.ddpg import DDPG as DDPG
 from .algorithms.dqn import DQN as DQN
 from .algorithms.normalised import Normalised as Normalised
@@ -13,6 +14,7 @@ from .algorithms.trpo import TRPO as TRPO, Divergence as Divergence
 from .envs.registry import make as make
 from .fit import fit as fit
 from .recipes import (
+    A2CRecipe as A2CRecipe,
     DDPGRecipe as DDPGRecipe,
     DQNRecipe as DQNRecipe,
     NPGRecipe as NPGRecipe,

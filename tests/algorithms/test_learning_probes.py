@@ -8,13 +8,14 @@ import jax.random as jr
 import numpy as np
 import pytest
 
+from rewardtogo.algorithms.a2c import A2C
 from rewardtogo.algorithms.dqn import DQN
 from rewardtogo.algorithms.ppo import PPO
 from rewardtogo.algorithms.reinforce import REINFORCE
 from rewardtogo.algorithms.sac import SAC
 from rewardtogo.envs.probes import Chain, ContinuousTarget
 from rewardtogo.envs.wrappers import ScaledActions, TimeLimit
-from rewardtogo.recipes import DQNRecipe, PPORecipe, REINFORCERecipe, SACRecipe
+from rewardtogo.recipes import A2CRecipe, DQNRecipe, PPORecipe, REINFORCERecipe, SACRecipe
 from rewardtogo.train import build_program, train
 from rewardtogo.worlds import JaxWorld
 
@@ -27,6 +28,7 @@ PPO_RECIPE = PPORecipe(
     algorithm=PPO(learning_rate=1e-2, discount=0.9), num_envs=4, num_steps=32, hidden=(8,)
 )
 CHAIN_RECIPES = {
+    "a2c": A2CRecipe(algorithm=A2C(learning_rate=1e-2, discount=0.9), num_envs=4, hidden=(8,)),
     "ppo": PPO_RECIPE,
     "reinforce": REINFORCERecipe(algorithm=REINFORCE(learning_rate=3e-2), hidden=(8,)),
     "dqn": DQNRecipe(

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -53,9 +54,14 @@ class Problem:
         count = self.probability.size
         columns = np.stack(np.unravel_index(np.arange(count**episodes), [count] * episodes), -1)
 
+        state = algorithm.init(tabular_policy(self.theta))
+        state = eqx.tree_at(
+            lambda s: s.past.mean, state, jnp.array(0.7)
+        )  # of other batches: any number
+
         def estimate(columns):
             batch = jax.tree.map(lambda x: x[:, columns], self.batch)
-            weight = algorithm.weights(batch)
+            weight = algorithm.weights(state, batch)
             loss = lambda theta: algorithm.loss(tabular_policy(theta), batch, weight)[0]
             return -jax.grad(loss)(self.theta)
 
@@ -98,7 +104,7 @@ def test_causality_is_unbiased_with_discounted_scores_only(problem):
     assert not np.allclose(problem.expected_gradient(plain, 1), problem.exact, rtol=1e-2)
 
 
-FACTORS = {Baseline.NONE: 1, Baseline.LEAVE_ONE_OUT: 1, Baseline.BATCH_MEAN: 0.5}
+FACTORS = {baseline: 0.5 if baseline is Baseline.BATCH_MEAN else 1 for baseline in Baseline}
 
 
 @pytest.mark.parametrize("causality", [True, False])
@@ -125,9 +131,53 @@ def test_weights_by_hand(x64):
     algorithm = REINFORCE(discount=0.5)
     expected = np.stack([np.subtract(first, second), np.subtract(second, first)], axis=-1)
     expected[2, 1] = 0
-    assert np.allclose(algorithm.weights(batch), expected)
+    state = algorithm.init(tabular_policy(jnp.zeros((STATES, ACTIONS))))
+    assert np.allclose(algorithm.weights(state, batch), expected)
     plain = dataclasses.replace(algorithm, baseline=Baseline.NONE, causality=False)
-    assert np.allclose(plain.weights(batch), [[7, 6], [7, 6], [7, 0]])
+    assert np.allclose(plain.weights(state, batch), [[7, 6], [7, 6], [7, 0]])
+
+
+def test_the_mean_of_past_returns_holds_none_of_this_batch(problem):
+    """0 at first, then the mean of all full returns before; one number for every step."""
+    algorithm = REINFORCE(discount=DISCOUNT, baseline=Baseline.PAST_MEAN)
+    plain = dataclasses.replace(algorithm, baseline=Baseline.NONE)
+    parts = [
+        jax.tree.map(lambda x, c=c: x[:, c], problem.batch) for c in np.arange(9).reshape(3, 3)
+    ]
+    update = jax.jit(lambda state, batch: algorithm.update(state, batch, key=jr.key(0))[0])
+    state, full = algorithm.init(tabular_policy(problem.theta)), []
+    for part in parts:
+        none = plain.weights(state, part)
+        baseline = np.mean(full) if full else 0.0
+        expected = np.where(part.mask, none - baseline, 0)
+        assert np.allclose(algorithm.weights(state, part), expected, rtol=1e-6, atol=1e-6)
+        full += list(np.asarray(none[0]))
+        state = update(state, part)
+
+
+@pytest.mark.parametrize("discount_scores", [False, True])
+def test_the_optimal_constant_is_that_of_the_other_episodes(problem, discount_scores):
+    """b = Σ⟨X, g⟩ / Σ‖g‖² over the others, from the scores of the softmax written out."""
+    algorithm = REINFORCE(
+        discount=DISCOUNT, baseline=Baseline.OPTIMAL, discount_scores=discount_scores
+    )
+    batch = jax.tree.map(lambda x: x[:, :4], problem.batch)
+    state = algorithm.init(tabular_policy(problem.theta))
+    returns = dataclasses.replace(algorithm, baseline=Baseline.NONE, discount_scores=False)
+    returns = np.asarray(returns.weights(state, batch))
+    seen, action = batch.transition.observation, batch.transition.action
+    head = np.eye(ACTIONS)[action] - np.asarray(jax.nn.softmax(problem.theta))[seen]
+    # The layer's weights, and its bias: the policy has one.
+    rows = np.concatenate([np.eye(STATES)[seen], np.ones((*seen.shape, 1))], axis=-1)
+    score = rows[..., :, None] * head[..., None, :] * np.asarray(batch.mask)[..., None, None]
+    power = DISCOUNT ** np.arange(3)[:, None] if discount_scores else np.ones((3, 1))
+    g = np.einsum("tn,tnsa->nsa", power * np.ones((3, 4)), score)
+    x = np.einsum("tn,tnsa->nsa", power * returns, score)
+    for i, own in enumerate(algorithm.weights(state, batch).T):
+        others = [j for j in range(4) if j != i]
+        b = np.sum(x[others] * g[others]) / np.sum(g[others] ** 2)
+        expected = np.where(batch.mask[:, i], power[:, 0] * (returns[:, i] - b), 0)
+        assert np.allclose(own, expected, rtol=1e-10)
 
 
 def test_entropy_is_summed_over_steps_and_averaged_over_episodes(problem):
@@ -146,7 +196,7 @@ def test_an_update_is_a_step_on_that_gradient(problem):
     """Adam's first step, with the global norm clipped."""
     algorithm = REINFORCE(discount=DISCOUNT, learning_rate=0.01, max_grad_norm=0.05)
     policy = tabular_policy(problem.theta)
-    weight = algorithm.weights(problem.batch)
+    weight = algorithm.weights(algorithm.init(policy), problem.batch)
     gradient = jax.jit(jax.grad(lambda p: algorithm.loss(p, problem.batch, weight)[0]))(policy)
     norm = np.sqrt(sum(float(jnp.sum(g**2)) for g in jax.tree.leaves(gradient)))
     assert norm > 0.05

@@ -67,7 +67,11 @@ def test_list_says_what_goes_with_what(command):
     assert set(RECIPES) <= table.keys() and set(jax_environments()) <= table.keys()
     assert "dqn" in table["CartPole-v1"] and "sac" not in table["CartPole-v1"]
     assert "sac*" in table["Pendulum-v1"] and "dqn" not in table["Pendulum-v1"]
-    assert "FrozenLake-v1" in out and "as tabular:NAME" in out and "(dqn, ppo, reinforce)" in out
+    assert (
+        "FrozenLake-v1" in out
+        and "as tabular:NAME" in out
+        and "(a2c, dqn, npg, ppo, reinforce, trpo)" in out
+    )
     assert "LunarLander-v3, …" in out and "Ant-v5" not in out
     assert "Ant-v5" in command("list", "--all").out
 

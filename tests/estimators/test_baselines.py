@@ -42,6 +42,16 @@ def test_zero_is_no_baseline():
     )
 
 
+def test_the_optimal_constant_leaves_its_own_episode_out(x64):
+    product, square = jnp.array([1.0, 2.0, 6.0]), jnp.array([1.0, 4.0, 0.0])
+    ours = baselines.optimal_constant(product, square)
+    assert jnp.allclose(ours, jnp.array([8 / 4, 7 / 1, 3 / 5]))
+    only_own = baselines.optimal_constant(product[1:], square[1:])
+    assert jnp.allclose(only_own, jnp.array([0.0, 2 / 4]))  # no score among the others
+
+
 def test_one_episode_has_no_others():
+    with pytest.raises(ValueError, match="at least 2 episodes; got 1"):
+        baselines.optimal_constant(jnp.ones(1), jnp.ones(1))
     with pytest.raises(ValueError, match="at least 2 episodes in a batch; got 1"):
         baselines.leave_one_out(jnp.zeros((5, 1)), jnp.ones((5, 1), bool))

@@ -86,7 +86,7 @@ def test_ppo_with_monte_carlo_and_no_critic_is_reinforce(models):
 
     reinforce = REINFORCE(discount=DISCOUNT, baseline=Baseline.NONE)
     episodes = EpisodeBatch(dataclasses.replace(batch, record=()), jnp.ones((TIME, ENVS), bool))
-    weight = reinforce.weights(episodes)
+    weight = reinforce.weights(reinforce.init(models.actor), episodes)
     theirs = jax.grad(lambda p: reinforce.loss(p, episodes, weight)[0])(models.actor)
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         assert np.allclose(TIME * a, b, rtol=1e-10, atol=1e-15)
@@ -96,7 +96,8 @@ def test_reinforce_without_discount_needs_no_power_of_gamma(models):
     batch = rollout(models)
     episodes = EpisodeBatch(batch, jnp.ones((TIME, ENVS), bool))
     plain, scored = (REINFORCE(discount=1.0, discount_scores=choice) for choice in (False, True))
-    assert np.array_equal(plain.weights(episodes), scored.weights(episodes))
+    ours, same = (a.weights(a.init(models.actor), episodes) for a in (plain, scored))
+    assert np.array_equal(ours, same)
 
 
 @pytest.fixture

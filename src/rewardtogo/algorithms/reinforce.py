@@ -4,12 +4,14 @@ import enum
 from collections.abc import Callable
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from .. import validate
 from ..estimators import baselines
+from ..estimators.normalise import RunningMoments, running_moments
 from ..estimators.returns import reward_to_go
 from ..losses.policy_gradient import score_function
 from ..nn.policies import EntropicPolicy, Sampled
@@ -25,9 +27,11 @@ class Baseline(enum.Enum):
     NONE = "none"
     BATCH_MEAN = "batch-mean"
     LEAVE_ONE_OUT = "leave-one-out"
+    PAST_MEAN = "past-mean"
+    OPTIMAL = "optimal"
 
 
-_BASELINES: dict[Baseline, Callable] = {
+_OF_RETURNS: dict[Baseline, Callable] = {
     Baseline.NONE: baselines.zero,
     Baseline.BATCH_MEAN: baselines.batch_mean,
     Baseline.LEAVE_ONE_OUT: baselines.leave_one_out,
@@ -36,13 +40,14 @@ _BASELINES: dict[Baseline, Callable] = {
 
 class REINFORCEState(eqx.Module):
     learner: Learner[EntropicPolicy]
+    past: RunningMoments  # of the full returns of the batches before
 
 
 class REINFORCE(AbstractAlgorithm[EntropicPolicy, REINFORCEState, EpisodeBatch]):
     r"""One gradient step on each batch of whole episodes:
 
     $$\nabla J \approx \frac1N \sum_{i=1}^N \sum_t \nabla \log \pi_\theta(a^i_t \mid s^i_t)
-    \,\bigl(G^i_t - b_t\bigr), \qquad G_t = \sum_{k \ge t} \gamma^{k-t} r_k$$
+    \,\bigl(G^i_t - b^i_t\bigr), \qquad G_t = \sum_{k \ge t} \gamma^{k-t} r_k$$
 
     Williams (1992); Sutton and Barto (2018), section 13.3. Summed over the steps of an episode and
     averaged over episodes: a mean over steps would be a ratio, biased when lengths differ. Without
@@ -58,7 +63,7 @@ class REINFORCE(AbstractAlgorithm[EntropicPolicy, REINFORCEState, EpisodeBatch])
     causality: bool = True
     """Weigh a step by the rewards that follow it only; otherwise by the whole episode's return."""
     baseline: Baseline = Baseline.LEAVE_ONE_OUT
-    """Subtracted from each return; leave-one-out is unbiased, batch-mean shrinks by 1 − 1/N."""
+    """Subtracted from each return; all are unbiased but batch-mean, which shrinks by 1 − 1/N."""
     discount_scores: bool = False
     """Multiply step t's score by γ^t; of no effect on the full return, which needs no factor."""
     entropy_coef: Scalar = 0.0
@@ -73,7 +78,7 @@ class REINFORCE(AbstractAlgorithm[EntropicPolicy, REINFORCEState, EpisodeBatch])
         validate.positive("max_grad_norm", self.max_grad_norm)
 
     def init(self, models: EntropicPolicy) -> REINFORCEState:
-        return REINFORCEState(learner(models, self.optimiser))
+        return REINFORCEState(learner(models, self.optimiser), running_moments(()))
 
     def behaviour(self, state: REINFORCEState) -> Sampled:
         return Sampled(state.learner.model)
@@ -86,25 +91,43 @@ class REINFORCE(AbstractAlgorithm[EntropicPolicy, REINFORCEState, EpisodeBatch])
     ) -> tuple[REINFORCEState, Metrics]:
         """Take one step on episodes with axes `(time, episode)`."""
         del key
-        weight = self.weights(batch)
+        weight = self.weights(state, batch)
         fitted, metrics = descend(self.loss, state.learner, self.optimiser, batch, weight)
-        return REINFORCEState(fitted), metrics
+        return REINFORCEState(fitted, state.past.update(self._to_go(batch)[0])), metrics
 
-    def weights(self, batch: EpisodeBatch) -> Float[Array, "time episode"]:
+    def weights(self, state: REINFORCEState, batch: EpisodeBatch) -> Float[Array, "time episode"]:
         """What multiplies each score: the return less its baseline, 0 after an episode's end."""
-        step = batch.transition
-        reward = jnp.where(batch.mask, step.reward, 0)
-        none = jnp.zeros_like(reward)
-        returns = reward_to_go(
-            reward, step.terminated, step.truncated, none, discount=self.discount
-        )
+        returns = self._to_go(batch)
         if not self.causality:
             returns = jnp.broadcast_to(returns[:1], returns.shape)
         returns = jnp.where(batch.mask, returns, 0)
-        weight = returns - _BASELINES[self.baseline](returns, batch.mask)
+        power = jnp.ones_like(returns)
         if self.discount_scores and self.causality:
-            weight = weight * self.discount ** jnp.arange(len(weight))[:, None]
+            power = power * self.discount ** jnp.arange(len(returns))[:, None]
+        weight = power * (returns - self._baseline(state, batch, returns, power))
         return jnp.where(batch.mask, weight, 0)
+
+    def _to_go(self, batch: EpisodeBatch) -> Float[Array, "time episode"]:
+        step = batch.transition
+        reward = jnp.where(batch.mask, step.reward, 0)
+        none = jnp.zeros_like(reward)
+        return reward_to_go(reward, step.terminated, step.truncated, none, discount=self.discount)
+
+    def _baseline(
+        self,
+        state: REINFORCEState,
+        batch: EpisodeBatch,
+        returns: Float[Array, "time episode"],
+        power: Float[Array, "time episode"],
+    ) -> Float[Array, "time episode"]:
+        match self.baseline:
+            case Baseline.PAST_MEAN:
+                constant = state.past.mean.astype(returns.dtype)
+            case Baseline.OPTIMAL:
+                constant = baselines.optimal_constant(*_products(state, batch, returns, power))
+            case kind:
+                return _OF_RETURNS[kind](returns, batch.mask)
+        return jnp.broadcast_to(constant, returns.shape[-1:])[None] + jnp.zeros_like(returns)
 
     def loss(
         self, policy: EntropicPolicy, batch: EpisodeBatch, weight: Float[Array, "time episode"]
@@ -127,6 +150,33 @@ class REINFORCE(AbstractAlgorithm[EntropicPolicy, REINFORCEState, EpisodeBatch])
         return optax.chain(
             optax.clip_by_global_norm(self.max_grad_norm), optax.adam(self.learning_rate)
         )
+
+
+def _products(
+    state: REINFORCEState,
+    batch: EpisodeBatch,
+    returns: Float[Array, "time episode"],
+    power: Float[Array, "time episode"],
+) -> tuple[Float[Array, " episode"], Float[Array, " episode"]]:
+    """⟨X, g⟩ and ‖g‖² of each episode, X its estimate without a baseline and g its score."""
+    step = batch.transition
+
+    def one(observation, action, mask, returns, power):
+        def log_prob(params):
+            policy = eqx.combine(params, state.learner.frozen)
+            distribution, _ = policy(observation, policy.initial_memory())
+            return jnp.where(mask, distribution.log_prob(action), 0)
+
+        _, pull_back = jax.vjp(log_prob, state.learner.params)
+        (estimate,), (score,) = pull_back(power * returns), pull_back(power)
+        return _inner(estimate, score), _inner(score, score)
+
+    columns = (step.observation, step.action, batch.mask, returns, power)
+    return jax.vmap(one, in_axes=1)(*columns)
+
+
+def _inner(x: PyTree, y: PyTree) -> Float[Array, ""]:
+    return jnp.asarray(optax.tree.vdot(x, y))
 
 
 def _per_episode(

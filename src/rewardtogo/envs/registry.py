@@ -11,16 +11,26 @@ from rewardtogo.envs.classic.cartpole import CartPole
 from rewardtogo.envs.classic.mountain_car import MountainCar
 from rewardtogo.envs.classic.mountain_car_continuous import MountainCarContinuous
 from rewardtogo.envs.classic.pendulum import Pendulum
+from rewardtogo.envs.minatar.asterix import asterix
+from rewardtogo.envs.minatar.breakout import breakout
+from rewardtogo.envs.minatar.freeway import freeway
+from rewardtogo.envs.minatar.seaquest import seaquest
+from rewardtogo.envs.minatar.space_invaders import space_invaders
 from rewardtogo.envs.protocol import AbstractEnvironment
 from rewardtogo.envs.tabular import environment_of
 from rewardtogo.envs.wrappers import TimeLimit
 from rewardtogo.tabular.library import problem
 
 
-# Gymnasium's names, with its limits on the length of an episode.
-_ENVIRONMENTS: dict[str, tuple[type[AbstractEnvironment], int]] = {
+# Gymnasium's names, with its limits on the length of an episode: MinAtar registers none.
+_ENVIRONMENTS: dict[str, tuple[Callable[..., AbstractEnvironment], int | None]] = {
     "Acrobot-v1": (Acrobot, 500),
     "CartPole-v1": (CartPole, 500),
+    "MinAtar/Asterix-v1": (asterix, None),
+    "MinAtar/Breakout-v1": (breakout, None),
+    "MinAtar/Freeway-v1": (freeway, None),
+    "MinAtar/Seaquest-v1": (seaquest, None),
+    "MinAtar/SpaceInvaders-v1": (space_invaders, None),
     "MountainCar-v0": (MountainCar, 200),
     "MountainCarContinuous-v0": (MountainCarContinuous, 999),
     "Pendulum-v1": (Pendulum, 200),
@@ -47,9 +57,9 @@ def make(name: str, env_args: Mapping[str, Any] = {}) -> AbstractEnvironment:
     """Make an environment written in JAX.
 
     **Arguments:** `name`: one of `jax_environments()`, which comes with Gymnasium's limit on time,
-    "tabular:NAME" for a finite MDP of the library or in a file, with the limit that
-    `environment_of` says, or "package.module:ClassName" for one of your own, which comes as its
-    class makes it. `env_args`: arguments of the environment's class; a finite MDP takes none.
+    if it has one, "tabular:NAME" for a finite MDP of the library or in a file, with the limit
+    that `environment_of` says, or "package.module:ClassName" for one of your own, which comes as
+    its class makes it. `env_args`: arguments of the environment's class; a finite MDP takes none.
     **Raises:** `ValueError` if the name is unknown, an argument is missing, unknown or refused,
     the module or class is not there, or what it makes is not an `AbstractEnvironment`.
     """
@@ -65,7 +75,8 @@ def make(name: str, env_args: Mapping[str, Any] = {}) -> AbstractEnvironment:
             f'{", ".join(jax_environments())}, or "package.module:ClassName" for your own.'
         )
     constructor, max_steps = _ENVIRONMENTS[name]
-    return TimeLimit(_construct(name, constructor, env_args), max_steps)
+    environment = _construct(name, constructor, env_args)
+    return environment if max_steps is None else TimeLimit(environment, max_steps)
 
 
 def _construct(name: str, constructor: Callable[..., Any], env_args: Mapping[str, Any]) -> Any:

@@ -6,7 +6,9 @@ of zero, for that is what it still earns; then every step's average is over all 
 $G - b_{\text{mean}} = (1 - 1/N)(G - b_{\text{others}})$, and `leave_one_out` is unbiased whatever
 the lengths. Averaging over the live episodes only would break both.
 
-All have the same signature, so that an algorithm may take any: `(returns, mask) -> baseline`.
+Those of the returns alone have the same signature, so that an algorithm may take any:
+`(returns, mask) -> baseline`. Applied to the return to go they depend on the time $t$; applied to
+the full return they are one number an episode.
 """
 
 import jax.numpy as jnp
@@ -47,3 +49,26 @@ def leave_one_out(
         raise ValueError(f"`leave_one_out` needs at least 2 episodes in a batch; got {episodes}.")
     returns = jnp.where(mask, returns, 0)
     return (jnp.sum(returns, axis=-1, keepdims=True) - returns) / (episodes - 1)
+
+
+def optimal_constant(
+    product: Float[Array, " episode"], square: Float[Array, " episode"]
+) -> Float[Array, " episode"]:
+    r"""The constant of least variance, for each episode estimated from the others; unbiased.
+
+    $$b^i = \frac{\sum_{j \ne i} \langle X_j, g_j \rangle}{\sum_{j \ne i} \lVert g_j \rVert^2},
+    \qquad g = \sum_t g_t, \quad X = \sum_t g_t G_t$$
+
+    Weaver and Tao (2001), theorem 2; Greensmith, Bartlett and Baxter (2004), section 4, whose
+    expectations are here sums over the other episodes: from all of them it would judge an action
+    by its own return. 0 where no other episode has a score.
+
+    **Arguments:** `product`: $\langle X_j, g_j \rangle$; `square`: $\lVert g_j \rVert^2$.
+    **Raises:** `ValueError` for fewer than two episodes.
+    """
+    if square.size < 2:
+        raise ValueError(f"`optimal_constant` needs at least 2 episodes; got {square.size}.")
+    # Not the total less the own: what is left of it after rounding would be divided by.
+    others = 1 - jnp.eye(square.size, dtype=square.dtype)
+    product, square = others @ product, others @ square
+    return jnp.where(square > 0, product / jnp.where(square > 0, square, 1), 0)

@@ -175,7 +175,7 @@ def per_step(weights: Weights) -> Weights:
 
 
 def vtrace(values: Values) -> Weights:
-    """The advantages of V-trace from the target policy's values, $\\bar\\rho = \\bar c = \\lambda = 1$."""
+    """The advantages of V-trace, from values of the target policy; both clips and λ are 1."""
 
     def weights(batch, context):
         return off_policy.vtrace(

@@ -8,7 +8,8 @@ every field is a flag of `rtg train`. A new algorithm is a file here, and a line
 from collections.abc import Mapping
 
 from .. import validate
-from . import ddpg, dqn, npg, ppo, reinforce, sac, td3, trpo
+from . import a2c, ddpg, dqn, npg, ppo, reinforce, sac, td3, trpo
+from .a2c import A2CRecipe
 from .ddpg import DDPGRecipe
 from .dqn import DQNRecipe
 from .ingredients import Ingredients as Ingredients
@@ -21,7 +22,8 @@ from .trpo import TRPORecipe
 
 
 Recipe = (
-    DDPGRecipe
+    A2CRecipe
+    | DDPGRecipe
     | DQNRecipe
     | NPGRecipe
     | PPORecipe
@@ -32,6 +34,7 @@ Recipe = (
 )
 
 RECIPES: dict[str, type[Recipe]] = {
+    "a2c": A2CRecipe,
     "ddpg": DDPGRecipe,
     "dqn": DQNRecipe,
     "npg": NPGRecipe,
@@ -43,6 +46,7 @@ RECIPES: dict[str, type[Recipe]] = {
 }
 
 _TUNED: dict[str, Mapping[str, Recipe]] = {
+    "a2c": a2c.TUNED,
     "ddpg": ddpg.TUNED,
     "dqn": dqn.TUNED,
     "npg": npg.TUNED,

@@ -38,8 +38,8 @@ class REINFORCERecipe:
 
     def build(self, world: AbstractWorld) -> Ingredients:
         """Raises `ValueError` where the settings do not fit the environment or each other."""
-        leave_one_out = self.algorithm.baseline is Baseline.LEAVE_ONE_OUT
-        validate.count("num_episodes", self.num_episodes, least=2 if leave_one_out else 1)
+        of_others = self.algorithm.baseline in (Baseline.LEAVE_ONE_OUT, Baseline.OPTIMAL)
+        validate.count("num_episodes", self.num_episodes, least=2 if of_others else 1)
         validate.in_interval("initial_log_std", self.initial_log_std, -20.0, 5.0)
         max_steps = self.max_episode_steps or world.max_steps
         if max_steps is None:

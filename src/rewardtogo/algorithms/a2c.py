@@ -1,0 +1,174 @@
+"""Advantage actor–critic on batches of rollouts. Mnih et al. (2016), synchronous."""
+
+import enum
+
+import equinox as eqx
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .. import validate
+from ..estimators import returns
+from ..estimators.normalise import standardise
+from ..losses.policy_gradient import score_function
+from ..losses.value import squared_error
+from ..nn.policies import EntropicPolicy, Sampled
+from ..nn.values import StateValue
+from ..optim.learner import Learner, descend, learner
+from ..optim.schedule import annealed
+from ..types import Metrics, Scalar, Transition
+from .ppo import ActorCritic, explained_variance
+from .protocol import AbstractAlgorithm
+
+
+class ReturnTarget(enum.Enum):
+    """What the return of a step is estimated with; see `rewardtogo.estimators.returns`."""
+
+    MONTE_CARLO = "monte-carlo"
+    ONE_STEP = "one-step"
+    N_STEP = "n-step"
+    LAMBDA = "lambda"
+
+
+class StepRule(enum.Enum):
+    """What scales each parameter's step by the size of its past gradients."""
+
+    ADAM = "adam"
+    RMSPROP = "rmsprop"
+
+
+class A2CState(eqx.Module):
+    actor: Learner[EntropicPolicy]
+    critic: Learner[StateValue]
+
+
+class A2C(AbstractAlgorithm[ActorCritic, A2CState, Transition]):
+    r"""One gradient step on each rollout, of the policy and of the value function, minimising
+
+    $$-\log\pi_\theta(a_t \mid s_t)\,\bigl(G_t - V(s_t)\bigr) - c_e H[\pi_\theta(\cdot \mid s_t)]
+    \quad\text{and}\quad \tfrac12 \bigl(V_\phi(s_t) - G_t\bigr)^2$$
+
+    as means over the rollout. Mnih et al. (2016), section 4 and algorithm S3. Whatever the target,
+    $G_t - V(s_t)$ has the mean $A^\pi(s_t, a_t)$ when $V = V^\pi$.
+    """
+
+    discount: Scalar = 0.99
+    """γ, weight of the next step's reward against this one's."""
+    target: ReturnTarget = ReturnTarget.LAMBDA
+    """How many rewards G holds before it bootstraps from V."""
+    n: int = 5
+    """Rewards of the n-step target."""
+    trace_decay: Scalar = 0.95
+    """λ of the lambda target: 0 is one-step, 1 is Monte Carlo."""
+    learning_rate: Scalar = 1e-3
+    """Step size of the policy."""
+    critic_learning_rate: Scalar = 1e-3
+    """Step size of the value function."""
+    step_rule: StepRule = StepRule.ADAM
+    """Adam, or RMSProp as in the paper."""
+    entropy_coef: Scalar = 0.0
+    """Weight of the entropy bonus."""
+    max_grad_norm: Scalar = 0.5
+    """Norm to which the gradient of each network is scaled down."""
+    normalise_advantage: bool = False
+    """Standardise the advantages within each rollout."""
+    anneal_updates: int = 0
+    """Iterations over which both learning rates fall linearly to 0; 0 keeps them constant."""
+
+    def __check_init__(self):
+        validate.unit_interval("discount", self.discount)
+        validate.count("n", self.n)
+        validate.unit_interval("trace_decay", self.trace_decay)
+        validate.positive("learning_rate", self.learning_rate)
+        validate.positive("critic_learning_rate", self.critic_learning_rate)
+        validate.non_negative("entropy_coef", self.entropy_coef)
+        validate.positive("max_grad_norm", self.max_grad_norm)
+        validate.count("anneal_updates", self.anneal_updates, least=0)
+
+    def init(self, models: ActorCritic) -> A2CState:
+        return A2CState(
+            learner(models.actor, self.optimiser), learner(models.critic, self.critic_optimiser)
+        )
+
+    def behaviour(self, state: A2CState) -> Sampled:
+        return Sampled(state.actor.model)
+
+    def policy(self, state: A2CState) -> EntropicPolicy:
+        return state.actor.model
+
+    def update(
+        self, state: A2CState, batch: Transition, *, key: PRNGKeyArray
+    ) -> tuple[A2CState, Metrics]:
+        """Take one step on a rollout with leading axes `(time, env)`."""
+        del key
+        value = state.critic.model(batch.observation)
+        target = self.targets(state.critic.model, batch)
+        actor, metrics = descend(
+            self.actor_loss, state.actor, self.optimiser, batch, target - value
+        )
+        critic, value_loss = descend(
+            self.critic_loss, state.critic, self.critic_optimiser, batch, target
+        )
+        return A2CState(actor, critic), metrics | {
+            "train/value_loss": value_loss,
+            "train/explained_variance": explained_variance(value, target),
+        }
+
+    def targets(self, critic: StateValue, rollout: Transition) -> Float[Array, "time env"]:
+        """$G_t$: rewards to the target's reach, then V; never across a border."""
+        rows = (
+            rollout.reward,
+            critic(rollout.next_observation),
+            rollout.terminated,
+            rollout.truncated,
+        )
+        match self.target:
+            case ReturnTarget.N_STEP:
+                return returns.n_step_returns(*rows, discount=self.discount, n=self.n)
+            case ReturnTarget.MONTE_CARLO:
+                decay = 1.0
+            case ReturnTarget.ONE_STEP:
+                decay = 0.0
+            case ReturnTarget.LAMBDA:
+                decay = self.trace_decay
+        return returns.lambda_returns(*rows, discount=self.discount, trace_decay=decay)
+
+    def actor_loss(
+        self, actor: EntropicPolicy, batch: Transition, advantage: Float[Array, "time env"]
+    ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+        """Its gradient is the estimate, negated, less that of the entropy bonus."""
+        distribution, _ = actor(batch.observation, actor.initial_memory())
+        log_prob = distribution.log_prob(batch.action)
+        advantage = standardise(advantage) if self.normalise_advantage else advantage
+        policy_loss = score_function(log_prob, advantage).mean()
+        entropy = distribution.entropy().mean()
+        loss = policy_loss - self.entropy_coef * entropy
+        return loss, {
+            "train/loss": loss,
+            "train/policy_gradient_loss": policy_loss,
+            "train/entropy_loss": -entropy,
+        }
+
+    def critic_loss(
+        self, critic: StateValue, batch: Transition, target: Float[Array, "time env"]
+    ) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """½(V − G)², G a constant."""
+        loss = squared_error(critic(batch.observation), target).mean()
+        return loss, loss
+
+    @property
+    def optimiser(self) -> optax.GradientTransformation:
+        """Of the policy."""
+        return self._steps(self.learning_rate)
+
+    @property
+    def critic_optimiser(self) -> optax.GradientTransformation:
+        """Of the value function."""
+        return self._steps(self.critic_learning_rate)
+
+    def _steps(self, learning_rate: Scalar) -> optax.GradientTransformation:
+        rate = annealed(learning_rate, self.anneal_updates)
+        rule = {
+            StepRule.ADAM: lambda: optax.adam(rate, eps=1e-5),
+            StepRule.RMSPROP: lambda: optax.rmsprop(rate, decay=0.99, eps=1e-5),
+        }[self.step_rule]
+        return optax.chain(optax.clip_by_global_norm(self.max_grad_norm), rule())
