@@ -19,8 +19,8 @@ demo: runtime ## train PPO on CartPole, eight seeds at once, and draw its learni
 	@dir=runs/demo; n=1; while [ -e "$$dir" ]; do n=$$((n + 1)); dir=runs/demo-$$n; done; set -x; \
 	$(BIN)/rtg train ppo CartPole-v1 --seeds 8 --total-steps 200000 --run-dir $$dir
 
-test: dev ## the tests
-	@$(PYTEST) $(ARGS)
+test: dev ## the tests, two at a time
+	@$(PYTEST) -n 2 $(ARGS)
 
 learn: dev ## the slow learning checks, minutes each
 	@$(PYTEST) -m slow $(ARGS)

@@ -78,7 +78,8 @@ class REINFORCE(AbstractAlgorithm[EntropicPolicy, REINFORCEState, EpisodeBatch])
         validate.positive("max_grad_norm", self.max_grad_norm)
 
     def init(self, models: EntropicPolicy) -> REINFORCEState:
-        return REINFORCEState(learner(models, self.optimiser), running_moments(()))
+        precision = jnp.result_type(*jax.tree.leaves(eqx.filter(models, eqx.is_inexact_array)))
+        return REINFORCEState(learner(models, self.optimiser), running_moments((), precision))
 
     def behaviour(self, state: REINFORCEState) -> Sampled:
         return Sampled(state.learner.model)
