@@ -70,8 +70,23 @@ def copies_at(run, moments, where):
         yield taken
 
 
+def short_trust_region_run():
+    recipe = dataclasses.replace(
+        rtg.default_recipe("trpo", "CartPole-v1"),
+        algorithm=rtg.TRPO(num_epochs=1, num_minibatches=2),
+        num_envs=2,
+        num_steps=16,
+        hidden=(8,),
+        total_steps=320,
+    )
+    run = rtg.RunSettings(seeds=2, eval_episodes=2, report_every=32)
+    return Settings("trpo", "CartPole-v1", recipe, run)
+
+
 CASES = {
     "ppo": lambda: short_run(eval_every=128),
+    "trpo": short_trust_region_run,
+    "td3": lambda: short_replay_run("td3", "Pendulum-v1"),
     "dqn": lambda: short_replay_run("dqn", "CartPole-v1"),
     "sac": lambda: short_replay_run("sac", "Pendulum-v1"),
 }

@@ -240,7 +240,7 @@ def settings(algorithm, environment, total_steps, *, seeds=1, **change) -> Setti
     return Settings(algorithm, environment, recipe, run)
 
 
-@pytest.mark.parametrize("algorithm", RECIPES.keys() & SMALL.keys() - {"ppo"})
+@pytest.mark.parametrize("algorithm", sorted(RECIPES.keys() & SMALL.keys() - {"ppo"}))
 def test_other_algorithms_train_on_bytes(algorithm, tmp_path):
     rtg.fit(settings(algorithm, "own_images:Spot", 64), run_dir=tmp_path / "run", quiet=True)
     arrays = last_arrays(tmp_path / "run")

@@ -49,9 +49,9 @@ def architecture(
     world: AbstractWorld,
     hidden: tuple[int, ...],
     activation: Activation,
-    conv_channels: tuple[int, ...] | None = (),
+    conv_channels: tuple[int, ...] | None,
 ) -> Architecture:
-    """Networks that fit the environment; a recipe without `conv_channels` flattens images."""
+    """Networks that fit the environment."""
     return Architecture(
         world.observation_space,
         world.action_space,

@@ -5,15 +5,12 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import gymnasium as gym
-import jax.random as jr
-from jaxtyping import PRNGKeyArray
 
-from .. import validate
-from ..algorithms.ppo import ActorCritic
 from ..algorithms.trpo import TRPO
 from ..nn.build import Activation
 from ..worlds import AbstractWorld
-from .ingredients import Ingredients, architecture, normalised
+from .ingredients import Ingredients
+from .rollouts import actor_critic
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,6 +27,8 @@ class TRPORecipe:
     """Steps of each environment in a rollout."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers, of policy and value function alike."""
+    conv_channels: tuple[int, ...] | None = None
+    """Channels of convolutions before them, of an image; None suits its size, empty flattens it."""
     activation: Activation = "tanh"
     """Nonlinearity between layers."""
     initial_log_std: float = 0.0
@@ -43,31 +42,13 @@ class TRPORecipe:
 
     def build(self, world: AbstractWorld) -> Ingredients:
         """Raises `ValueError` where the settings do not fit the environment or each other."""
-        validate.count("num_envs", self.num_envs)
-        validate.count("num_steps", self.num_steps)
-        validate.in_interval("initial_log_std", self.initial_log_std, -20.0, 5.0)
-        size = self.num_envs * self.num_steps
-        if size % self.algorithm.num_minibatches:
-            raise ValueError(
-                f"`num_minibatches` ({self.algorithm.num_minibatches}) must divide num_envs × "
-                f"num_steps = {size}."
-            )
-        nets = architecture(world, self.hidden, self.activation)
-        algorithm = normalised(
-            self.algorithm,
+        return actor_critic(
+            self,
             world,
-            num_envs=self.num_envs,
-            observations=self.normalise_observation,
-            rewards=self.normalise_reward,
+            self.algorithm,
             discount=self.algorithm.discount,
+            num_minibatches=self.algorithm.num_minibatches,
         )
-
-        def models(key: PRNGKeyArray) -> ActorCritic:
-            actor_key, critic_key = jr.split(key)
-            actor = nets.actor(actor_key, log_std=self.initial_log_std)
-            return ActorCritic(actor, nets.state_value(critic_key))
-
-        return Ingredients(algorithm, world.rollout(self.num_envs, self.num_steps), models)
 
 
 TUNED: Mapping[str, TRPORecipe] = {

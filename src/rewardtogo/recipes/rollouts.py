@@ -1,0 +1,74 @@
+"""What the recipes of actor–critics on rollouts share: PPO, A2C, NPG, TRPO."""
+
+from typing import Protocol, runtime_checkable
+
+import jax.random as jr
+from jaxtyping import PRNGKeyArray
+
+from .. import validate
+from ..algorithms.ppo import ActorCritic
+from ..algorithms.protocol import AnyAlgorithm
+from ..nn.build import Activation
+from ..types import Scalar
+from ..worlds import AbstractWorld
+from .ingredients import Ingredients, architecture, normalised
+
+
+@runtime_checkable
+class RolloutRecipe(Protocol):
+    """The fields that these recipes share."""
+
+    @property
+    def num_envs(self) -> int: ...
+    @property
+    def num_steps(self) -> int: ...
+    @property
+    def hidden(self) -> tuple[int, ...]: ...
+    @property
+    def conv_channels(self) -> tuple[int, ...] | None: ...
+    @property
+    def activation(self) -> Activation: ...
+    @property
+    def initial_log_std(self) -> float: ...
+    @property
+    def normalise_observation(self) -> bool: ...
+    @property
+    def normalise_reward(self) -> bool: ...
+
+
+def actor_critic(
+    recipe: RolloutRecipe,
+    world: AbstractWorld,
+    algorithm: AnyAlgorithm,
+    *,
+    discount: Scalar,
+    num_minibatches: int = 1,
+) -> Ingredients:
+    """An actor and a critic with networks of their own, and rollouts to learn from.
+
+    **Raises:** `ValueError` where the settings do not fit the environment or each other.
+    """
+    validate.count("num_envs", recipe.num_envs)
+    validate.count("num_steps", recipe.num_steps)
+    validate.in_interval("initial_log_std", recipe.initial_log_std, -20.0, 5.0)
+    size = recipe.num_envs * recipe.num_steps
+    if size % num_minibatches:
+        raise ValueError(
+            f"`num_minibatches` ({num_minibatches}) must divide num_envs × num_steps = {size}."
+        )
+    nets = architecture(world, recipe.hidden, recipe.activation, recipe.conv_channels)
+    inside = normalised(
+        algorithm,
+        world,
+        num_envs=recipe.num_envs,
+        observations=recipe.normalise_observation,
+        rewards=recipe.normalise_reward,
+        discount=discount,
+    )
+
+    def models(key: PRNGKeyArray) -> ActorCritic:
+        actor_key, critic_key = jr.split(key)
+        actor = nets.actor(actor_key, log_std=recipe.initial_log_std)
+        return ActorCritic(actor, nets.state_value(critic_key))
+
+    return Ingredients(inside, world.rollout(recipe.num_envs, recipe.num_steps), models)
