@@ -16,6 +16,7 @@ from rewardtogo.tabular.evaluation import (
 )
 from rewardtogo.tabular.garnet import garnet
 from rewardtogo.tabular.mdp import tabular_mdp
+from rewardtogo.tabular.occupancy import occupancy
 
 
 MOVES = [(-1, 0), (1, 0), (0, -1), (0, 1)]
@@ -154,3 +155,12 @@ def test_transformed_in_single_precision_it_is_refused(key):
             transformed(jnp.zeros((3, 2)))
         with jax.enable_x64(True):
             assert transformed(jnp.zeros((3, 2))).dtype == jnp.float64
+
+
+@pytest.mark.parametrize("question", [state_values, occupancy])
+def test_a_policy_is_made_of_distributions(question, key):
+    mdp = garnet(num_states=3, num_actions=2, discount=0.9, key=key)
+    with pytest.raises(ValueError, match="`policy`"):
+        question(mdp, np.ones((3, 2)))
+    with pytest.raises(ValueError, match="`policy`"):
+        question(mdp, np.tile([1.5, -0.5], (3, 1)))

@@ -13,6 +13,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Float
 
+from .distances import require_distributions
 from .ends import check_policy_ends
 from .mdp import AbstractMDP
 from .precision import AnyArray, in_float64
@@ -60,8 +61,10 @@ def state_values(
     thousand states take a sparse solve, which has no derivative.
 
     **Returns:** the expected discounted sum of rewards from each state, in reward units.
-    **Raises:** `ValueError` if `mdp.discount` is 1 and the policy may never end.
+    **Raises:** `ValueError` for rows that are no distribution, and if `mdp.discount` is 1 and the
+    policy may never end.
     """
+    require_distributions("policy", policy)
     check_policy_ends(mdp, policy)
     traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((mdp, policy)))
     if isinstance(mdp, SuccessorMDP) and mdp.num_states > _DENSE and not traced:

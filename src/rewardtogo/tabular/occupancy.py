@@ -10,6 +10,7 @@ import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from .distances import require_distributions
 from .ends import check_policy_ends
 from .evaluation import transition_matrix
 from .mdp import AbstractMDP
@@ -36,8 +37,10 @@ def occupancy(
     states included. At γ = 1 terminal states are left out (they would be infinite) and the mass
     is the mean number of actions in an episode. Multiply by $\pi(a \mid s)$ for state–action pairs.
 
-    **Raises:** `ValueError` if `mdp.discount` is 1 and the policy may never end.
+    **Raises:** `ValueError` for rows that are no distribution, and if `mdp.discount` is 1 and the
+    policy may never end.
     """
+    require_distributions("policy", policy)
     check_policy_ends(mdp, policy)
     dynamics, initial = transition_matrix(mdp, policy), mdp.initial
     if mdp.discount == 1:
