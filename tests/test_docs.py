@@ -17,7 +17,7 @@ from rewardtogo.cli.main import main
 from rewardtogo.lab.theorems import THEOREMS
 from rewardtogo.recipes import RECIPES
 from rewardtogo.settings import RunSettings
-from rewardtogo.tabular.library import problem_names
+from rewardtogo.tabular.catalogue import problem_names
 
 
 DOCS = Path(__file__).parents[1] / "docs"

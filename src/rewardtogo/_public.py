@@ -31,8 +31,8 @@ from .settings import RunSettings as RunSettings, Settings as Settings
 from .sources.episodes import Episodes as Episodes
 from .sources.replay import Replay as Replay
 from .sources.rollout import Rollout as Rollout
+from .tabular.catalogue import problem as problem
 from .tabular.garnet import garnet as garnet
-from .tabular.library import problem as problem
 from .tabular.mdp import TabularMDP as TabularMDP, tabular_mdp as tabular_mdp
 from .tabular.problem import Problem as Problem
 from .tabular.solution import Certificate as Certificate, Solution as Solution

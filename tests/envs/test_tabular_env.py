@@ -20,9 +20,9 @@ from rewardtogo.envs.tabular import (
 )
 from rewardtogo.envs.wrappers import TimeLimit
 from rewardtogo.plot import figure
+from rewardtogo.tabular.catalogue import problem, problem_names
 from rewardtogo.tabular.files import write_mdp
 from rewardtogo.tabular.garnet import garnet
-from rewardtogo.tabular.library import problem, problem_names
 from rewardtogo.tabular.mdp import tabular_mdp
 from rewardtogo.tabular.problem import Problem
 from rewardtogo.tabular.successors import mdp_from_outcomes

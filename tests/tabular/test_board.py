@@ -1,7 +1,7 @@
 import numpy as np
 
 from rewardtogo.tabular.board import text
-from rewardtogo.tabular.library import problem
+from rewardtogo.tabular.catalogue import problem
 from rewardtogo.tabular.picture import draw
 from rewardtogo.tabular.solvers.solve import solve
 

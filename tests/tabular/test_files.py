@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rewardtogo.tabular.catalogue import problem
 from rewardtogo.tabular.files import read_mdp, write_mdp
-from rewardtogo.tabular.library import problem
 from rewardtogo.tabular.mdp import TabularMDP, tabular_mdp
 from rewardtogo.tabular.successors import SuccessorMDP, mdp_from_outcomes, successor_mdp
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from .. import validate
 from .._scan import filter_scan
@@ -111,13 +111,14 @@ class NPG(AbstractAlgorithm[ActorCritic, TrustRegionState, Transition]):
         found = natural_direction(old, iterations=self.cg_iterations, damping=self.damping)
         length = length_to(jnp.mean(found.curvatures), self.max_kl)
         theta = old.theta + length * found.direction
-        rows = shuffled_rows(
-            key,
-            size=batch.reward.size,
+        critic, value_loss = fit_critic(
+            state.critic,
+            self.optimiser,
+            samples,
             num_epochs=self.num_epochs,
             num_minibatches=self.num_minibatches,
+            key=key,
         )
-        critic, value_loss = fit_critic(state.critic, self.optimiser, samples, rows)
         divergences = old.divergences(theta)
         return TrustRegionState(old.actor(theta), critic), {
             "train/kl": jnp.mean(divergences),
@@ -224,9 +225,12 @@ def fit_critic(
     critic: Learner[StateValue],
     optimiser: optax.GradientTransformation,
     samples: Judged,
-    rows: Int[Array, "steps rows"],
+    *,
+    num_epochs: int,
+    num_minibatches: int,
+    key: PRNGKeyArray,
 ) -> tuple[Learner[StateValue], Float[Array, ""]]:
-    """Descend on ½(V − G)² over the given minibatches; their mean error is returned too."""
+    """Descend on ½(V − G)² over shuffled minibatches; their mean error is returned too."""
 
     def loss(model: StateValue, batch: Judged):
         error = squared_error(model(batch.observation), batch.value_target).mean()
@@ -235,5 +239,7 @@ def fit_critic(
     def step(critic, rows):
         return descend(loss, critic, optimiser, jax.tree.map(lambda x: x[rows], samples))
 
+    size = samples.value.size
+    rows = shuffled_rows(key, size=size, num_epochs=num_epochs, num_minibatches=num_minibatches)
     fitted, errors = filter_scan(step, critic, rows)
     return fitted, jnp.mean(errors)

@@ -8,7 +8,6 @@ import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from .. import validate
-from ..minibatches import shuffled_rows
 from ..nn.policies import EntropicPolicy, Sampled
 from ..optim.learner import learner
 from ..optim.trust_region import Vector, length_to, line_search, penalised_length
@@ -113,13 +112,14 @@ class TRPO(AbstractAlgorithm[ActorCritic, TrustRegionState, Transition]):
         )
         old = policy_problem(state.actor, samples)
         actor, metrics = self.improve(old)
-        rows = shuffled_rows(
-            key,
-            size=batch.reward.size,
+        critic, value_loss = fit_critic(
+            state.critic,
+            self.optimiser,
+            samples,
             num_epochs=self.num_epochs,
             num_minibatches=self.num_minibatches,
+            key=key,
         )
-        critic, value_loss = fit_critic(state.critic, self.optimiser, samples, rows)
         return TrustRegionState(actor, critic), metrics | {
             "train/value_loss": value_loss,
             "train/explained_variance": explained_variance(samples.value, samples.value_target),

@@ -62,7 +62,7 @@ def run(argv: Sequence[str]) -> int:
     if options.only:
         raise ValueError("`only` names theorems: it needs `theorems`.")
     if options.problem is None:
-        from ..tabular.library import problem_names
+        from ..tabular.catalogue import problem_names
 
         raise ValueError(f"which problem? One of {', '.join(problem_names())}.")
     return _estimators(options)
@@ -74,7 +74,7 @@ def _estimators(options: Lab) -> int:
     from ..lab.context import check_numbers, softmax_setting
     from ..lab.picture import draw
     from ..lab.table import table, to_json
-    from ..tabular.library import problem
+    from ..tabular.catalogue import problem
     from .machine import prepare
 
     assert options.problem is not None

@@ -12,7 +12,7 @@ import tyro
 
 from .. import validate
 from ..tabular.answers import Answer, answer
-from ..tabular.library import problem, problem_names
+from ..tabular.catalogue import problem, problem_names
 from ..tabular.problem import Problem
 from ..tabular.solvers.solve import Method
 from .flags import parse

@@ -19,7 +19,7 @@ from rewardtogo.envs.minatar.space_invaders import space_invaders
 from rewardtogo.envs.protocol import AbstractEnvironment
 from rewardtogo.envs.tabular import environment_of
 from rewardtogo.envs.wrappers import TimeLimit
-from rewardtogo.tabular.library import problem
+from rewardtogo.tabular.catalogue import problem
 
 
 # Gymnasium's names, with its limits on the length of an episode: MinAtar registers none.

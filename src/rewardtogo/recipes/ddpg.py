@@ -10,10 +10,11 @@ from jaxtyping import PRNGKeyArray
 
 from ..algorithms.ddpg import DDPG, DDPGModels
 from ..algorithms.deterministic import DeterministicActorCritic
-from ..nn.build import Activation
+from ..nn.build import Activation, Architecture
 from ..nn.deterministic import action_value, deterministic_actor
 from ..worlds import AbstractWorld
-from .ingredients import Ingredients, architecture, normalised, replay, require_actions
+from .ingredients import Ingredients
+from .replays import off_policy
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,24 +50,15 @@ class DDPGRecipe:
 
     def build(self, world: AbstractWorld) -> Ingredients:
         """Raises `ValueError` where the settings do not fit the environment or each other."""
-        require_actions("DDPG", world, self.action_spaces)
-        source = replay(self, world)
-        nets = architecture(world, self.hidden, self.activation, self.conv_channels)
-        algorithm = normalised(
-            self.algorithm,
-            world,
-            num_envs=self.num_envs,
-            observations=self.normalise_observation,
-            rewards=False,
-            discount=self.algorithm.discount,
-        )
+        models, discount = _models, self.algorithm.discount
+        return off_policy(self, world, self.algorithm, models, discount=discount)
 
-        def models(key: PRNGKeyArray) -> DDPGModels:
-            actor_key, critic_key = jr.split(key)
-            actor = deterministic_actor(nets, actor_key)
-            return DeterministicActorCritic(actor, action_value(nets, critic_key))
 
-        return Ingredients(algorithm, source, models)
+def _models(nets: Architecture, key: PRNGKeyArray) -> DDPGModels:
+    actor_key, critic_key = jr.split(key)
+    return DeterministicActorCritic(
+        deterministic_actor(nets, actor_key), action_value(nets, critic_key)
+    )
 
 
 TUNED: Mapping[str, DDPGRecipe] = {

@@ -7,9 +7,10 @@ from typing import ClassVar
 import gymnasium as gym
 
 from ..algorithms.dqn import DQN
-from ..nn.build import Activation
+from ..nn.build import Activation, Architecture
 from ..worlds import AbstractWorld
-from .ingredients import Ingredients, architecture, normalised, replay, require_actions
+from .ingredients import Ingredients
+from .replays import off_policy
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,18 +46,13 @@ class DQNRecipe:
 
     def build(self, world: AbstractWorld) -> Ingredients:
         """Raises `ValueError` where the settings do not fit the environment or each other."""
-        require_actions("DQN", world, self.action_spaces)
-        source = replay(self, world)
-        nets = architecture(world, self.hidden, self.activation, self.conv_channels)
-        algorithm = normalised(
-            self.algorithm,
+        return off_policy(
+            self,
             world,
-            num_envs=self.num_envs,
-            observations=self.normalise_observation,
-            rewards=False,
+            self.algorithm,
+            Architecture.action_values,
             discount=self.algorithm.discount,
         )
-        return Ingredients(algorithm, source, nets.action_values)
 
 
 TUNED: Mapping[str, DQNRecipe] = {

@@ -9,9 +9,10 @@ import jax.random as jr
 from jaxtyping import PRNGKeyArray
 
 from ..algorithms.sac import SAC, ActorTwinCritic
-from ..nn.build import Activation
+from ..nn.build import Activation, Architecture
 from ..worlds import AbstractWorld
-from .ingredients import Ingredients, architecture, normalised, replay, require_actions
+from .ingredients import Ingredients
+from .replays import off_policy
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,23 +48,13 @@ class SACRecipe:
 
     def build(self, world: AbstractWorld) -> Ingredients:
         """Raises `ValueError` where the settings do not fit the environment or each other."""
-        require_actions("SAC", world, self.action_spaces)
-        source = replay(self, world)
-        nets = architecture(world, self.hidden, self.activation, self.conv_channels)
-        algorithm = normalised(
-            self.algorithm,
-            world,
-            num_envs=self.num_envs,
-            observations=self.normalise_observation,
-            rewards=False,
-            discount=self.algorithm.discount,
-        )
+        models, discount = _models, self.algorithm.discount
+        return off_policy(self, world, self.algorithm, models, discount=discount)
 
-        def models(key: PRNGKeyArray) -> ActorTwinCritic:
-            actor_key, critic_key = jr.split(key)
-            return ActorTwinCritic(nets.squashed_actor(actor_key), nets.twin_values(critic_key))
 
-        return Ingredients(algorithm, source, models)
+def _models(nets: Architecture, key: PRNGKeyArray) -> ActorTwinCritic:
+    actor_key, critic_key = jr.split(key)
+    return ActorTwinCritic(nets.squashed_actor(actor_key), nets.twin_values(critic_key))
 
 
 TUNED: Mapping[str, SACRecipe] = {

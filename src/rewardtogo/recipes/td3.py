@@ -10,10 +10,11 @@ from jaxtyping import PRNGKeyArray
 
 from ..algorithms.deterministic import DeterministicActorCritic
 from ..algorithms.td3 import TD3, TD3Models
-from ..nn.build import Activation
+from ..nn.build import Activation, Architecture
 from ..nn.deterministic import deterministic_actor
 from ..worlds import AbstractWorld
-from .ingredients import Ingredients, architecture, normalised, replay, require_actions
+from .ingredients import Ingredients
+from .replays import off_policy
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,24 +50,15 @@ class TD3Recipe:
 
     def build(self, world: AbstractWorld) -> Ingredients:
         """Raises `ValueError` where the settings do not fit the environment or each other."""
-        require_actions("TD3", world, self.action_spaces)
-        source = replay(self, world)
-        nets = architecture(world, self.hidden, self.activation, self.conv_channels)
-        algorithm = normalised(
-            self.algorithm,
-            world,
-            num_envs=self.num_envs,
-            observations=self.normalise_observation,
-            rewards=False,
-            discount=self.algorithm.discount,
-        )
+        models, discount = _models, self.algorithm.discount
+        return off_policy(self, world, self.algorithm, models, discount=discount)
 
-        def models(key: PRNGKeyArray) -> TD3Models:
-            actor_key, critic_key = jr.split(key)
-            actor = deterministic_actor(nets, actor_key)
-            return DeterministicActorCritic(actor, nets.twin_values(critic_key))
 
-        return Ingredients(algorithm, source, models)
+def _models(nets: Architecture, key: PRNGKeyArray) -> TD3Models:
+    actor_key, critic_key = jr.split(key)
+    return DeterministicActorCritic(
+        deterministic_actor(nets, actor_key), nets.twin_values(critic_key)
+    )
 
 
 TUNED: Mapping[str, TD3Recipe] = {

@@ -94,7 +94,14 @@ def centred_lookahead(
 def rounding_error(
     mdp: AbstractMDP, values: Float[Array, " states"], outcomes: int
 ) -> Float[Array, ""]:
-    """What float64 may add to an entry of a sweep, a sum of so many products and a few more."""
+    r"""What float64 may add to an entry of a sweep, with unit roundoff $u$ and K `outcomes`:
+
+    $$u\,\bigl((K + 2)\,\mathrm{span}(V)/2
+    + 5\,(\lVert V\rVert_\infty + \lVert r\rVert_\infty)\bigr)$$
+
+    Higham (2002), section 3.1: a sum of K products of a distribution with the centred values is off
+    by $K u$ times their size. The process meant is the one whose rows sum to 1 exactly.
+    """
     unit = jnp.finfo(jnp.float64).eps / 2
     span = jnp.max(values) - jnp.min(values)
     size = jnp.max(jnp.abs(values)) + jnp.max(jnp.abs(mdp.reward))

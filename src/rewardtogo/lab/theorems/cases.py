@@ -18,7 +18,6 @@ STATES, ACTIONS = 4, 3
 DISCOUNTS = (0.5, 0.8, 0.9)
 # Small enough for its square to vanish beside 1, so that a complex step is exact.
 COMPLEX_STEP = 1e-30
-ZERO = np.zeros(())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from ...tabular.evaluation import action_values, state_values
 from ...tabular.occupancy import visitation
 from ...tabular.precision import AnyArray
 from ..theorem import Comparison, Theorem, at_most, equal, less, unequal
-from .cases import ZERO, Case, chain, complex_gradient, divergence, draws_of, random_case, softmax
+from .cases import Case, chain, complex_gradient, divergence, draws_of, random_case, softmax
 
 
 def _pair_chain(case: Case, policy: np.ndarray) -> np.ndarray:
@@ -47,8 +47,8 @@ def _lower_bound(key: PRNGKeyArray) -> Sequence[Comparison]:
     slope = _slope(case, policy, pushed, weight, learned)
     plain = _slope(case, policy, pushed, weight, true)
     return [
-        equal("the loss is stationary at Q^π − α(I−γP^π)⁻¹[μ/π_β]", slope, ZERO),
-        unequal("and not at Q^π", plain, ZERO),
+        equal("the loss is stationary at Q^π − α(I−γP^π)⁻¹[μ/π_β]", slope, 0.0),
+        unequal("and not at Q^π", plain, 0.0),
         at_most("Q̂ ≤ Q^π − αμ/π_β", learned, true - weight * pushed / case.policy),
         less("Q̂ < Q^π", learned, true),
     ]
@@ -73,10 +73,10 @@ def _value_bound(key: PRNGKeyArray) -> Sequence[Comparison]:
         chi_squares.append(-weight * np.linalg.solve(states, chi_square))
         excess.append(np.max(learned - true))
     return [
-        equal("the loss is stationary there", slopes, ZERO),
+        equal("the loss is stationary there", slopes, 0.0),
         equal("V̂ − V^π = −α(I−γP^π)⁻¹χ²(π‖π_β)", gaps, chi_squares),
-        less("V̂ < V^π", gaps, ZERO, margin=0.0),
-        less("yet Q̂ > Q^π somewhere", ZERO, excess[1]),
+        less("V̂ < V^π", gaps, 0.0, margin=0.0),
+        less("yet Q̂ > Q^π somewhere", 0.0, excess[1]),
     ]
 
 
@@ -102,13 +102,13 @@ def _inner_maximum(key: PRNGKeyArray) -> Sequence[Comparison]:
         equal(
             "stationary at ρ exp(Q)/Z",
             complex_gradient(lambda x: objective(softmax(x)), logits),
-            ZERO,
+            0.0,
         ),
         at_most("any other μ ≤", objective(rivals), objective(best)),
         unequal(
             "with R = −KL, without α, it is not stationary there",
             complex_gradient(lambda x: unscaled(softmax(x)), logits),
-            ZERO,
+            0.0,
         ),
         equal("ρ uniform: α(max + log|A|) = α log Σ exp Q", flat, entropic),
     ]

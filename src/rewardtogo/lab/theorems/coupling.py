@@ -14,7 +14,6 @@ from ...tabular.mdp import tabular_mdp
 from ...tabular.trust_region import lower_bound
 from ..theorem import Comparison, Theorem, at_most, equal, less, unequal
 from .cases import (
-    ZERO,
     Case,
     chain,
     divergence,
@@ -146,7 +145,7 @@ def _penalty(key: PRNGKeyArray) -> Sequence[Comparison]:
     best = int(np.argmax(gains))
     gain = expected_return(case.mdp, paths[best]) - expected_return(case.mdp, old)
     return [
-        less("0 < the best penalised surrogate", ZERO, gains[best], margin=0.0),
+        less("0 < the best penalised surrogate", 0.0, gains[best], margin=0.0),
         at_most("... ≤ J(π') − J(π)", gains[best], gain, rounding=1e-12),
     ]
 
@@ -158,8 +157,8 @@ def _region_alone(key: PRNGKeyArray) -> Sequence[Comparison]:
     gain = expected_return(case.mdp, new) - expected_return(case.mdp, old)
     return [
         equal("max KL(π‖π') = −log(1−α)", kl_divergence(old, new).max(), -np.log1p(-alpha)),
-        less("J(π) < L_π(π')", ZERO, surrogate_gain(case, old, new)),
-        less("J(π') < J(π)", gain, ZERO),
+        less("J(π) < L_π(π')", 0.0, surrogate_gain(case, old, new)),
+        less("J(π') < J(π)", gain, 0.0),
     ]
 
 
@@ -177,7 +176,7 @@ def _clipping(key: PRNGKeyArray) -> Sequence[Comparison]:
     return [
         equal("slope in ρ", slope, np.where(left_for_good, 0.0, advantage)),
         equal("A = 1, −1 at ρ = 0.7, and at ρ = 1.3", slope[-4:], [1.0, 0.0, 0.0, -1.0]),
-        unequal("slope outside 1 ± ε against 0", slope[outside], ZERO),
+        unequal("slope outside 1 ± ε against 0", slope[outside], 0.0),
     ]
 
 

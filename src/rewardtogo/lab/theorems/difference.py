@@ -14,7 +14,6 @@ from ...tabular.occupancy import occupancy, visitation
 from ...tabular.trust_region import surrogate
 from ..theorem import Comparison, Theorem, equal, unequal
 from .cases import (
-    ZERO,
     Case,
     best_values,
     chain,
@@ -90,7 +89,7 @@ def _first_order(key: PRNGKeyArray) -> Sequence[Comparison]:
             surrogate(case.mdp, case.policy, case.other),
             expected_return(case.mdp, case.policy) + gain(there),
         ),
-        equal("L_π(π) − J(π) = 0", gain(here), ZERO),
+        equal("L_π(π) − J(π) = 0", gain(here), 0.0),
         equal("∇L_π = ∇J at π", complex_gradient(gain, here), true),
         unequal("∇L_π against ∇J at another policy", complex_gradient(gain, there), away),
     ]
@@ -105,7 +104,7 @@ def _second_order(key: PRNGKeyArray) -> Sequence[Comparison]:
         curvature.append((gain - surrogate_gain(case, case.policy, near)) / step**2)
     return [
         equal("(J − L)/ε² at ε and at ε/2", curvature[0], curvature[1], tolerance=1e-2),
-        unequal("(J − L)/ε² against 0", curvature[0], ZERO, margin=1e-5),
+        unequal("(J − L)/ε² against 0", curvature[0], 0.0, margin=1e-5),
     ]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Inexact, PRNGKeyArray
 
 from ..theorem import Comparison, Theorem, equal, unequal
-from .tasks import MARGIN, ONE, ZERO, Episodes, derivative, random_episodes
+from .tasks import MARGIN, Episodes, derivative, random_episodes
 
 
 class _Reuse:
@@ -64,7 +64,7 @@ def _trajectory_ratio(key: PRNGKeyArray) -> Sequence[Comparison]:
     return [
         equal("p_θ'(τ)/p_θ(τ) = Π ρ_t: no dynamics in it", densities, whole),
         equal("E_θ[ρ f] = E_θ' f", episodes.mean(whole * f), episodes.chances(reuse.new) @ f),
-        equal("E_θ ρ = 1", episodes.mean(whole), ONE),
+        equal("E_θ ρ = 1", episodes.mean(whole), 1.0),
         equal("E_θ[ρ R Σ g'_t] = ∇J(θ')", reuse.estimate(whole * full), reuse.exact),
         equal("E_θ[ρ Σ γ^t g'_t (G_t - b)] = ∇J(θ')", reuse.estimate(whole * to_go), reuse.exact),
     ]
@@ -82,7 +82,7 @@ def _per_decision(key: PRNGKeyArray) -> Sequence[Comparison]:
         equal("E_θ Σ γ^t ρ_{0:t} r_t = J(θ')", episodes.mean(weighed.sum(axis=0)), value),
         equal("E_θ Σ γ^t ρ_{0:t} r_t Σ_{i≤t} g'_i = ∇J(θ')", episodes.mean(by_reward), reuse.exact),
         equal("by scores: g'_t weighs what ρ_{0:k} leaves", reuse.estimate(by_score), reuse.exact),
-        equal("there, b(s_t) under ρ_{0:t} is free", reuse.estimate(baseline), ZERO),
+        equal("there, b(s_t) under ρ_{0:t} is free", reuse.estimate(baseline), 0.0),
         unequal(
             "path by path it is not the whole ratio times R",
             weighed.sum(axis=0),
@@ -104,7 +104,7 @@ def _per_timestep(key: PRNGKeyArray) -> Sequence[Comparison]:
         equal("E_θ Σ γ^t ρ_t g'_t G_t = ∇L(θ')", ours, derivative(surrogate, reuse.new)),
         unequal("which is not ∇J(θ')", ours, reuse.exact, margin=MARGIN),
         equal("∇L = ∇J at θ' = θ", derivative(surrogate, reuse.old), episodes.gradient),
-        equal("b(s_t) is free", reuse.estimate(powers * ratio * reuse.baseline()), ZERO),
+        equal("b(s_t) is free", reuse.estimate(powers * ratio * reuse.baseline()), 0.0),
         unequal("correcting the states before t is not enough", before, reuse.exact, margin=MARGIN),
         unequal("nor the actions after t", after, reuse.exact, margin=MARGIN),
         equal("both give ∇J(θ')", both, reuse.exact),
@@ -129,7 +129,7 @@ def _no_ratio(key: PRNGKeyArray) -> Sequence[Comparison]:
         equal("it is cloning weighed by returns", ours, derivative(weighted_cloning, reuse.new)),
         unequal("ratio 1: not ∇J(θ')", ours, reuse.exact),
         unequal("nor ∇L(θ')", ours, derivative(surrogate, reuse.new)),
-        unequal("and b(s_t) is not free", reuse.estimate(powers * reuse.baseline()), ZERO),
+        unequal("and b(s_t) is not free", reuse.estimate(powers * reuse.baseline()), 0.0),
     ]
 
 

@@ -9,7 +9,6 @@ from ...tabular.evaluation import action_values, expected_return, state_values
 from ...tabular.mdp import tabular_mdp
 from ..theorem import Comparison, Theorem, at_most, equal, less
 from .cases import (
-    ZERO,
     Case,
     best_values,
     draws_of,
@@ -31,7 +30,7 @@ def _greedy_improves(key: PRNGKeyArray) -> Sequence[Comparison]:
     again = greedy(action_values(case.mdp, optimal))
     return [
         at_most("V_π ≤ V of greedy on q_π", before, after),
-        less("... and somewhere <, π not being optimal", ZERO, np.max(after - before)),
+        less("... and somewhere <, π not being optimal", 0.0, np.max(after - before)),
         equal("V of greedy on q*", state_values(case.mdp, again), best),
     ]
 
@@ -44,7 +43,7 @@ def _nonnegative_advantage(key: PRNGKeyArray) -> Sequence[Comparison]:
     shares = 0.5 * case.policy + 0.5 * shares / shares.sum(axis=1, keepdims=True)
     gain = state_values(case.mdp, shares) - summed_values(case, case.policy)
     return [
-        at_most("0 ≤ Σ π' A_π in every state", ZERO, (shares * advantage).sum(axis=1)),
+        at_most("0 ≤ Σ π' A_π in every state", 0.0, (shares * advantage).sum(axis=1)),
         at_most("(Σ π' A_π)(s) ≤ V_π'(s) − V_π(s)", (shares * advantage).sum(axis=1), gain),
     ]
 
@@ -85,7 +84,7 @@ def _policy_iteration(key: PRNGKeyArray) -> Sequence[Comparison]:
     limit = case.reward.shape[1] ** case.reward.shape[0]
     return [
         at_most("V_{π_i} ≤ V_{π_{i+1}}", values[:-1], values[1:]),
-        less("a new policy is better somewhere", ZERO, gains[:-1].max(axis=1)),
+        less("a new policy is better somewhere", 0.0, gains[:-1].max(axis=1)),
         equal("it ends at V*", values[-1], best_values(case)),
         at_most("different policies ≤ |A|^|S|", [len(policies) - 1], [limit], rounding=0.0),
     ]

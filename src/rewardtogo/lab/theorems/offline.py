@@ -8,7 +8,6 @@ from jaxtyping import PRNGKeyArray
 from ...tabular.evaluation import action_values, expected_return, lookahead, state_values
 from ..theorem import Comparison, Theorem, at_most, equal, less
 from .cases import (
-    ZERO,
     Case,
     best_values,
     complex_gradient,
@@ -130,7 +129,7 @@ def _weighted(key: PRNGKeyArray) -> Sequence[Comparison]:
     gain = state_values(case.mdp, best) - summed_values(case, case.policy)
     return [
         equal("its value is τ log E_β exp(A/τ)", value, temperature * np.log(powers.sum(axis=1))),
-        equal("gradient at π_β exp(A/τ)/Z", complex_gradient(total, np.log(best)), ZERO),
+        equal("gradient at π_β exp(A/τ)/Z", complex_gradient(total, np.log(best)), 0.0),
         at_most("any other ≤", _regularised(case, advantage, temperature, rivals), value),
         at_most(
             "τ KL(π‖π_β) ≤ V_π − V_β",
@@ -151,7 +150,7 @@ def _regression(key: PRNGKeyArray) -> Sequence[Comparison]:
     rivals /= rivals.sum(axis=-1, keepdims=True)
     slope = complex_gradient(lambda logits: likelihood(softmax(logits)), np.log(best))
     return [
-        equal("gradient at π_β exp(A/τ)/Z", slope, ZERO),
+        equal("gradient at π_β exp(A/τ)/Z", slope, 0.0),
         less("any other <", likelihood(rivals), likelihood(best)),
     ]
 

@@ -17,7 +17,7 @@ from ...losses.soft import actor_loss
 from ...nn.distributions import AbstractDistribution, DiagonalGaussian, TanhGaussian
 from ..theorem import Comparison, Theorem, equal, unequal
 from .cases import draws_of
-from .tasks import ONE, derivative
+from .tasks import derivative
 
 
 _NOISE = np.linspace(-9.0, 9.0, 721)
@@ -132,7 +132,7 @@ def _tanh(key: PRNGKeyArray) -> Sequence[Comparison]:
         return silent.exact
 
     return [
-        equal("∫ π(a) da = 1 with the log-determinant", np.exp(log_prob) @ volume, ONE),
+        equal("∫ π(a) da = 1 with the log-determinant", np.exp(log_prob) @ volume, 1.0),
         equal("through the action: ∇E[f - τ log π]", through, case.exact),
         equal("by the score: E[(f - τ log π) ∇log π]", by_score, case.exact),
         unequal("the entropy's gradient needs it", entropy_gradient(False), entropy_gradient(True)),

@@ -8,7 +8,7 @@ from jaxtyping import PRNGKeyArray
 from numpy.random import Generator
 
 from ..theorem import Comparison, Theorem, at_most, equal, less, unequal
-from .cases import ZERO, complex_gradient, divergence, draws_of, softmax
+from .cases import complex_gradient, divergence, draws_of, softmax
 
 
 PROMPTS, TOKENS = 2, 3
@@ -91,7 +91,7 @@ def _closed_form(key: PRNGKeyArray) -> Sequence[Comparison]:
         ),
         equal("J(π) = J(π*) − β KL(π‖π*)", task.objective(rivals), task.objective(best) - loss),
         less("J(π) < J(π*)", task.objective(rivals), task.objective(best)),
-        equal("∇J = 0 at π*", slope, ZERO),
+        equal("∇J = 0 at π*", slope, 0.0),
         equal(
             "r = β log(π*/π_ref) + β log Z",
             task.reward,
@@ -146,7 +146,7 @@ def _reward_model(key: PRNGKeyArray) -> Sequence[Comparison]:
     shifted = task.reward + task.draws.normal(size=(PROMPTS, 1))
     rivals = task.reward + task.draws.normal(size=(20, *task.reward.shape))
     return [
-        equal("gradient at r*", complex_gradient(loss, task.reward), ZERO),
+        equal("gradient at r*", complex_gradient(loss, task.reward), 0.0),
         equal("loss of r* + c(x)", np.real(loss(shifted)), np.real(loss(task.reward))),
         less(
             "loss of r* < any other",
@@ -166,7 +166,7 @@ def _direct(key: PRNGKeyArray) -> Sequence[Comparison]:
         equal(
             "σ(margins of π*) = Bradley–Terry labels", _sigmoid(task.margins(best)), _sigmoid(true)
         ),
-        equal("gradient at π*", slope, ZERO),
+        equal("gradient at π*", slope, 0.0),
         less(
             "loss of π* < any other",
             np.real(loss(best)),
@@ -218,7 +218,7 @@ def _divergence_estimates(key: PRNGKeyArray) -> Sequence[Comparison]:
     reverse = complex_gradient(lambda x: divergence(softmax(x), reference), logits)
     score = np.eye(RESPONSES) - policy
     return [
-        equal("E ∇k1 = 0", slopes["k1"], ZERO),
+        equal("E ∇k1 = 0", slopes["k1"], 0.0),
         equal("E ∇k2 = ∇KL(π‖ref)", slopes["k2"], reverse),
         equal("E ∇k3 = ∇KL(ref‖π)", slopes["k3"], forward),
         unequal("E ∇k3 against ∇KL(π‖ref)", slopes["k3"], reverse),
@@ -229,7 +229,7 @@ def _divergence_estimates(key: PRNGKeyArray) -> Sequence[Comparison]:
         ),
         equal("E k1 = E k3 = KL(π‖ref)", [means["k1"], means["k3"]], divergence(policy, reference)),
         unequal("E k2 against KL(π‖ref)", [means["k2"]], divergence(policy, reference)),
-        at_most("0 ≤ k3", ZERO, np.real(estimates["k3"](logits))),
+        at_most("0 ≤ k3", 0.0, np.real(estimates["k3"](logits))),
     ]
 
 

@@ -16,7 +16,7 @@ from jaxtyping import Float, PRNGKeyArray
 
 from ...losses.policy_gradient import score_function
 from ..theorem import Comparison, Theorem, equal, unequal
-from .tasks import MARGIN, ZERO, Episodes, derivative, random_episodes
+from .tasks import MARGIN, Episodes, derivative, random_episodes
 
 
 def _log_derivative(key: PRNGKeyArray) -> Sequence[Comparison]:
@@ -29,8 +29,8 @@ def _log_derivative(key: PRNGKeyArray) -> Sequence[Comparison]:
     return [
         equal("∇E f(τ) = E[f(τ) ∇log p(τ)]", left, episodes.mean(f[:, None] * whole_score)),
         equal("∇log p(τ) = Σ_t g_t, on each path", log_chances, whole_score),
-        equal("E ∇log p(τ) = 0", episodes.mean(whole_score), ZERO),
-        equal("E_a ∇log π(a|s) = 0, at each state", at_state, ZERO),
+        equal("E ∇log p(τ) = 0", episodes.mean(whole_score), 0.0),
+        equal("E_a ∇log π(a|s) = 0, at each state", at_state, 0.0),
     ]
 
 
@@ -79,8 +79,8 @@ def _causality(key: PRNGKeyArray) -> Sequence[Comparison]:
     products = np.einsum("n,tnd,kn->tkd", episodes.probability, episodes.score, episodes.discounted)
     past = np.tril(np.ones(products.shape[:2], bool), k=-1)
     return [
-        equal("E[g_t r_t'] = 0 for t' < t", products[past], ZERO),
-        unequal("E[g_t r_t'] ≠ 0 for t' ≥ t", products[~past], ZERO),
+        equal("E[g_t r_t'] = 0 for t' < t", products[past], 0.0),
+        unequal("E[g_t r_t'] ≠ 0 for t' ≥ t", products[~past], 0.0),
     ]
 
 
@@ -179,9 +179,9 @@ def _equal_returns(key: PRNGKeyArray) -> Sequence[Comparison]:
     total = derivative(lambda theta: constant * episodes.chances(theta).sum(), episodes.task.theta)
     return [
         equal("a sample is c times the gradient of cloning", samples, constant * cloning),
-        unequal("and not zero", samples, ZERO),
-        equal("its expectation is zero", episodes.mean(samples), ZERO),
-        equal("as is the gradient of J = c", total, ZERO),
+        unequal("and not zero", samples, 0.0),
+        equal("its expectation is zero", episodes.mean(samples), 0.0),
+        equal("as is the gradient of J = c", total, 0.0),
     ]
 
 

@@ -23,7 +23,6 @@ from ...tabular.soft import (
 )
 from ..theorem import Comparison, Theorem, at_most, equal, less, unequal
 from .cases import (
-    ZERO,
     Case,
     best_values,
     divergence,
@@ -155,12 +154,12 @@ def _improvement(key: PRNGKeyArray) -> Sequence[Comparison]:
     reached = (cold * first).sum(axis=1) + temperature * _entropy(cold)
     return [
         at_most("q_π ≤ q of exp(q_π/τ)/Z", first, improved),
-        less("... and somewhere <", ZERO, np.max(improved - first)),
+        less("... and somewhere <", 0.0, np.max(improved - first)),
         equal("repeated: v*", _log_sum_exp(case, before, temperature), soft.values),
         less(
             "exp(q_π) without τ gains less at once",
             np.max((reached - _log_sum_exp(case, first, temperature))[case.live]),
-            ZERO,
+            0.0,
         ),
     ]
 

@@ -25,7 +25,6 @@ from .cases import COMPLEX_STEP, draws_of
 
 
 DISCOUNTS = (0.5, 0.9, 1.0)
-ZERO, ONE = np.zeros(()), np.ones(())
 # What a wrong form is off by at least: far above rounding, and small where it is nearly right.
 MARGIN = 1e-9
 # Compiled once for each shape: a scan that is run as it stands is compiled at each call.

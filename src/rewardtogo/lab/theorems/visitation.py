@@ -15,7 +15,7 @@ from ...tabular.gradient import gradient_by_autodiff, gradient_by_recursion, gra
 from ...tabular.occupancy import occupancy, visitation
 from ..enumeration import enumerate_trajectories, probabilities
 from ..theorem import Comparison, Theorem, equal, unequal
-from .tasks import ONE, Task, derivative, random_task
+from .tasks import Task, derivative, random_task
 
 
 _BELOW_ONE = (0.5, 0.9, 0.95)
@@ -71,8 +71,8 @@ def _flow(key: PRNGKeyArray) -> Sequence[Comparison]:
     summed = (1 - discount) * (_powers(task) @ _distributions(task))
     return [
         equal("d = (1-γ) Σ γ^t d_t", d, summed),
-        equal("its mass is 1", d.sum(), ONE),
-        equal("that of p is 1/(1-γ)", occupancy(mdp, policy).sum(), ONE / (1 - discount)),
+        equal("its mass is 1", d.sum(), 1.0),
+        equal("that of p is 1/(1-γ)", occupancy(mdp, policy).sum(), 1.0 / (1 - discount)),
         equal("d(s') = (1-γ)μ₀(s') + γ Σ d(s,a) P(s'|s,a)", d, arriving),
         equal("d(s',a') = π(a'|s') times the same", pairs, arriving[:, None] * policy),
         unequal("counting from t = 1 gives another", _shifted(task), d),

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from rewardtogo.tabular.catalogue import problem, problem_names
 from rewardtogo.tabular.files import write_mdp
-from rewardtogo.tabular.library import problem, problem_names
 from rewardtogo.tabular.mdp import TabularMDP
 from rewardtogo.tabular.successors import dense
 

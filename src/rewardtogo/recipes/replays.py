@@ -1,0 +1,116 @@
+"""What the recipes of algorithms that replay share: DQN, DDPG, TD3, SAC."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import gymnasium as gym
+from jaxtyping import PRNGKeyArray
+
+from .. import validate
+from ..algorithms.protocol import AnyAlgorithm
+from ..nn.build import Activation, Architecture
+from ..nn.policies import Explorer
+from ..sources.replay import Replay
+from ..types import Scalar
+from ..worlds import AbstractWorld
+from .ingredients import Ingredients, architecture, normalised
+
+
+@runtime_checkable
+class ReplayRecipe(Protocol):
+    """The fields that these recipes share."""
+
+    action_spaces: ClassVar[Any]  # kinds of `gymnasium.Space`, a tuple of them
+
+    @property
+    def num_envs(self) -> int: ...
+    @property
+    def num_steps(self) -> int: ...
+    @property
+    def num_updates(self) -> int: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def buffer_size(self) -> int: ...
+    @property
+    def learning_starts(self) -> int: ...
+    @property
+    def total_steps(self) -> int: ...
+    @property
+    def hidden(self) -> tuple[int, ...]: ...
+    @property
+    def conv_channels(self) -> tuple[int, ...] | None: ...
+    @property
+    def activation(self) -> Activation: ...
+    @property
+    def normalise_observation(self) -> bool: ...
+
+
+def off_policy(
+    recipe: ReplayRecipe,
+    world: AbstractWorld,
+    algorithm: AnyAlgorithm,
+    models: Callable[[Architecture, PRNGKeyArray], Any],
+    *,
+    discount: Scalar,
+) -> Ingredients:
+    """Networks made by `models`, and a replay buffer to learn from.
+
+    **Raises:** `ValueError` where the settings do not fit the environment or each other.
+    """
+    _require_actions(type(algorithm).__name__, world, recipe.action_spaces)
+    source = _replay(recipe, world)
+    nets = architecture(world, recipe.hidden, recipe.activation, recipe.conv_channels)
+    inside = normalised(
+        algorithm,
+        world,
+        num_envs=recipe.num_envs,
+        observations=recipe.normalise_observation,
+        rewards=False,
+        discount=discount,
+    )
+    return Ingredients(inside, source, lambda key: models(nets, key))
+
+
+def _require_actions(
+    algorithm: str, world: AbstractWorld, kinds: tuple[type[gym.Space], ...]
+) -> None:
+    """Raise `ValueError` unless the actions are of a kind that the algorithm takes."""
+    if not isinstance(world.action_space, kinds):
+        names = " or ".join(kind.__name__ for kind in kinds)
+        raise ValueError(
+            f"{algorithm} needs a {names} action space; {world.name} has {world.raw_action_space}."
+        )
+
+
+def _replay(recipe: ReplayRecipe, world: AbstractWorld) -> Replay:
+    """The source, its settings checked."""
+    for name in ("num_envs", "num_steps", "num_updates", "batch_size", "buffer_size"):
+        validate.count(name, getattr(recipe, name))
+    validate.count("learning_starts", recipe.learning_starts)
+    if recipe.buffer_size < recipe.learning_starts:
+        raise ValueError(
+            f"`learning_starts` ({recipe.learning_starts}) must fit into `buffer_size` "
+            f"({recipe.buffer_size})."
+        )
+    gather = recipe.num_envs * recipe.num_steps
+    if recipe.total_steps < recipe.learning_starts + gather:
+        raise ValueError(
+            f"`total_steps` ({recipe.total_steps}) must exceed `learning_starts` "
+            f"({recipe.learning_starts}) by at least num_envs × num_steps = {gather}."
+        )
+    actions, observations = world.action_space, world.observation_space
+    discrete = isinstance(actions, gym.spaces.Discrete)
+    explorer = Explorer(
+        int(actions.n) if discrete else None,
+        0 if discrete else (actions.shape or (1,))[0],
+        len(observations.shape or ()),
+    )
+    return Replay(
+        world.rollout(recipe.num_envs, recipe.num_steps),
+        explorer,
+        recipe.buffer_size,
+        recipe.batch_size,
+        recipe.num_updates,
+        recipe.learning_starts,
+    )
