@@ -9,7 +9,8 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from ...estimators import baselines
 from ..theorem import Comparison, Theorem, equal, unequal
-from .tasks import MARGIN, Episodes, derivative, random_episodes
+from .cases import derivative
+from .tasks import MARGIN, Episodes, random_episodes
 
 
 BatchBaseline = Callable[

@@ -11,8 +11,7 @@ import numpy as np
 from jaxtyping import Float, Inexact, PRNGKeyArray
 
 from ..theorem import Comparison, Theorem, equal, unequal
-from .cases import draws_of
-from .tasks import derivative
+from .cases import derivative, draws_of
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Float, Inexact, PRNGKeyArray
 
 from ..theorem import Comparison, Theorem, equal, unequal
-from .tasks import MARGIN, Episodes, derivative, random_episodes
+from .cases import derivative
+from .tasks import MARGIN, Episodes, random_episodes
 
 
 class _Reuse:

@@ -16,7 +16,8 @@ from jaxtyping import Float, PRNGKeyArray
 
 from ...losses.policy_gradient import score_function
 from ..theorem import Comparison, Theorem, equal, unequal
-from .tasks import MARGIN, Episodes, derivative, random_episodes
+from .cases import derivative
+from .tasks import MARGIN, Episodes, random_episodes
 
 
 def _log_derivative(key: PRNGKeyArray) -> Sequence[Comparison]:

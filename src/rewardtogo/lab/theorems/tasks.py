@@ -7,7 +7,6 @@ complex parameters too, so that `derivative` can be the independent side of a ch
 
 import dataclasses
 import functools
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +20,7 @@ from ...tabular.garnet import garnet
 from ...tabular.mdp import TabularMDP
 from ...tabular.occupancy import state_distributions
 from ..enumeration import Trajectories, enumerate_trajectories, probabilities
-from .cases import COMPLEX_STEP, draws_of
+from .cases import derivative, draws_of
 
 
 DISCOUNTS = (0.5, 0.9, 1.0)
@@ -31,18 +30,6 @@ MARGIN = 1e-9
 _reward_to_go = jax.jit(reward_to_go)
 _finite_horizon_values = jax.jit(finite_horizon_values, static_argnames="horizon")
 _state_distributions = jax.jit(state_distributions, static_argnames="horizon")
-
-
-def derivative(
-    function: Callable[[Inexact[np.ndarray, " n"]], Inexact[np.ndarray, "..."]],
-    at: Float[np.ndarray, " n"],
-) -> Float[np.ndarray, "... n"]:
-    r"""$\mathrm{Im} f(x + ih e_j)/h$ for a tiny h: exact to rounding, for analytic f.
-
-    Squire and Trapp (1998), *Using complex variables to estimate derivatives*, section 2.
-    """
-    moved = at + 1j * COMPLEX_STEP * np.eye(at.size)
-    return np.stack([np.imag(function(point)) / COMPLEX_STEP for point in moved], axis=-1)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,8 @@ from ...tabular.gradient import gradient_by_autodiff, gradient_by_recursion, gra
 from ...tabular.occupancy import occupancy, visitation
 from ..enumeration import enumerate_trajectories, probabilities
 from ..theorem import Comparison, Theorem, equal, unequal
-from .tasks import Task, derivative, random_task
+from .cases import derivative
+from .tasks import Task, random_task
 
 
 _BELOW_ONE = (0.5, 0.9, 0.95)
