@@ -10,8 +10,9 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from rewardtogo.algorithms.ppo import PPO, ActorCritic
+from rewardtogo.algorithms.ppo import PPO
 from rewardtogo.loop import Totals, TrainState
+from rewardtogo.nn.actor_critic import ActorCritic
 from rewardtogo.nn.build import Architecture
 from rewardtogo.programs import Program
 from rewardtogo.sources.fault import FIELDS, Fault

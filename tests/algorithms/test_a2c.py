@@ -8,7 +8,7 @@ import pytest
 
 from algorithms.batches import CONTINUOUS, DISCRETE, networks, random_batch
 from rewardtogo.algorithms.a2c import A2C, ReturnTarget, StepRule
-from rewardtogo.algorithms.ppo import ActorCritic
+from rewardtogo.nn.actor_critic import ActorCritic
 
 
 TIME, ENVS, DISCOUNT = 6, 4, 0.9

@@ -9,8 +9,9 @@ import pytest
 
 from algorithms.batches import DISCRETE, networks, random_batch
 from rewardtogo.algorithms.normalised import Normalised
-from rewardtogo.algorithms.ppo import PPO, ActorCritic
+from rewardtogo.algorithms.ppo import PPO
 from rewardtogo.algorithms.protocol import AbstractAlgorithm
+from rewardtogo.nn.actor_critic import ActorCritic
 from rewardtogo.nn.policies import AbstractBehaviour, AbstractPolicy
 
 

@@ -8,7 +8,8 @@ from jax.flatten_util import ravel_pytree
 
 from algorithms.batches import CONTINUOUS, DISCRETE, networks, random_batch
 from rewardtogo.algorithms.npg import NPG
-from rewardtogo.algorithms.ppo import PPO, ActorCritic
+from rewardtogo.algorithms.ppo import PPO
+from rewardtogo.nn.actor_critic import ActorCritic
 from rewardtogo.recipes import NPGRecipe
 from rewardtogo.worlds import make_world
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from algorithms.batches import CONTINUOUS, DISCRETE, networks, random_batch
-from rewardtogo.algorithms.ppo import PPO, ActorCritic, Sample, explained_variance
+from rewardtogo.algorithms.ppo import PPO, Sample, explained_variance
+from rewardtogo.nn.actor_critic import ActorCritic
 
 
 TIME, ENVS = 6, 4

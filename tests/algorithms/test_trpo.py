@@ -8,8 +8,9 @@ import pytest
 
 from algorithms.batches import CONTINUOUS, DISCRETE, networks, random_batch
 from rewardtogo.algorithms.npg import judge, natural_direction, policy_problem
-from rewardtogo.algorithms.ppo import PPO, ActorCritic
+from rewardtogo.algorithms.ppo import PPO
 from rewardtogo.algorithms.trpo import TRPO, Divergence
+from rewardtogo.nn.actor_critic import ActorCritic
 from rewardtogo.recipes import TRPORecipe
 from rewardtogo.train import build_program, train
 from rewardtogo.worlds import make_world

@@ -10,7 +10,8 @@ import pytest
 
 from algorithms.batches import DISCRETE, networks, random_batch
 from rewardtogo.algorithms.a2c import A2C, ReturnTarget
-from rewardtogo.algorithms.ppo import PPO, ActorCritic
+from rewardtogo.algorithms.ppo import PPO
+from rewardtogo.nn.actor_critic import ActorCritic
 
 
 TIME, ENVS, DISCOUNT = 6, 4, 0.9

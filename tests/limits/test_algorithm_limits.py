@@ -11,9 +11,10 @@ import pytest
 
 from algorithms.batches import CONTINUOUS, DISCRETE, networks, random_batch
 from rewardtogo.algorithms.dqn import DQN
-from rewardtogo.algorithms.ppo import PPO, ActorCritic
+from rewardtogo.algorithms.ppo import PPO
 from rewardtogo.algorithms.reinforce import REINFORCE, Baseline
 from rewardtogo.algorithms.sac import SAC, ActorTwinCritic
+from rewardtogo.nn.actor_critic import ActorCritic
 from rewardtogo.sources.episodes import EpisodeBatch
 
 

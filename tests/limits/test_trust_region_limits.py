@@ -13,8 +13,8 @@ from jax.flatten_util import ravel_pytree
 from algorithms.batches import CONTINUOUS, DISCRETE, networks, random_batch
 from quick_compiles import quick_compiles as quick_compiles
 from rewardtogo.algorithms.npg import NPG, judge, policy_problem
-from rewardtogo.algorithms.ppo import ActorCritic
 from rewardtogo.algorithms.trpo import TRPO, Divergence
+from rewardtogo.nn.actor_critic import ActorCritic
 
 
 TIME, ENVS = 6, 4

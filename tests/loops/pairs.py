@@ -11,13 +11,14 @@ import numpy as np
 
 from rewardtogo.algorithms.dqn import DQN
 from rewardtogo.algorithms.normalised import Normalised
-from rewardtogo.algorithms.ppo import PPO, ActorCritic
+from rewardtogo.algorithms.ppo import PPO
 from rewardtogo.algorithms.reinforce import REINFORCE
 from rewardtogo.algorithms.sac import SAC, ActorTwinCritic
 from rewardtogo.envs.classic.cartpole import CartPole
 from rewardtogo.envs.classic.pendulum import Pendulum
 from rewardtogo.envs.wrappers import ScaledActions, TimeLimit
 from rewardtogo.loop import ENVIRONMENTS, warmup_gathers
+from rewardtogo.nn.actor_critic import ActorCritic
 from rewardtogo.nn.build import Architecture
 from rewardtogo.nn.policies import Explorer
 from rewardtogo.sources.episodes import Episodes

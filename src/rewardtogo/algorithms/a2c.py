@@ -11,12 +11,13 @@ from ..estimators import returns
 from ..estimators.normalise import standardise
 from ..losses.policy_gradient import score_function
 from ..losses.value import squared_error
+from ..nn.actor_critic import ActorCritic
 from ..nn.policies import EntropicPolicy, Sampled
 from ..nn.values import StateValue
 from ..optim.learner import Learner, descend, learner
 from ..optim.schedule import annealed
 from ..types import Metrics, Scalar, Transition
-from .ppo import ActorCritic, explained_variance
+from .ppo import explained_variance
 from .protocol import AbstractAlgorithm
 
 

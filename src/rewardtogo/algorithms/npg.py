@@ -20,13 +20,14 @@ from ..estimators.normalise import standardise
 from ..estimators.returns import generalised_advantage
 from ..losses.value import squared_error
 from ..minibatches import shuffled_rows
+from ..nn.actor_critic import ActorCritic
 from ..nn.distributions import AbstractEntropicDistribution
 from ..nn.policies import EntropicPolicy, Sampled
 from ..nn.values import StateValue
 from ..optim.learner import Learner, descend, learner
 from ..optim.trust_region import Vector, conjugate_gradient, fisher, length_to
 from ..types import Metrics, Scalar, Transition
-from .ppo import ActorCritic, explained_variance
+from .ppo import explained_variance
 from .protocol import AbstractAlgorithm
 
 

@@ -15,19 +15,13 @@ from ..estimators.returns import generalised_advantage
 from ..losses.policy_gradient import clipped_surrogate
 from ..losses.value import clipped_value_error, squared_error
 from ..minibatches import shuffled_rows
+from ..nn.actor_critic import ActorCritic
 from ..nn.policies import EntropicPolicy, SampledWithLogProb
 from ..nn.values import StateValue
 from ..optim.learner import Learner, descend, learner
 from ..optim.schedule import annealed
 from ..types import Metrics, Scalar, Transition
 from .protocol import AbstractAlgorithm
-
-
-class ActorCritic(eqx.Module):
-    """A policy and the value function that judges it."""
-
-    actor: EntropicPolicy
-    critic: StateValue
 
 
 class PPOState(eqx.Module):

@@ -8,6 +8,7 @@ import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from .. import validate
+from ..nn.actor_critic import ActorCritic
 from ..nn.policies import EntropicPolicy, Sampled
 from ..optim.learner import learner
 from ..optim.trust_region import Vector, length_to, line_search, penalised_length
@@ -21,7 +22,7 @@ from .npg import (
     natural_direction,
     policy_problem,
 )
-from .ppo import ActorCritic, explained_variance
+from .ppo import explained_variance
 from .protocol import AbstractAlgorithm
 
 

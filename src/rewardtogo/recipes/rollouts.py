@@ -6,8 +6,8 @@ import jax.random as jr
 from jaxtyping import PRNGKeyArray
 
 from .. import validate
-from ..algorithms.ppo import ActorCritic
 from ..algorithms.protocol import AnyAlgorithm
+from ..nn.actor_critic import ActorCritic
 from ..nn.build import Activation
 from ..types import Scalar
 from ..worlds import AbstractWorld

@@ -1,0 +1,89 @@
+"""A policy and the value function that judges it, as one function of observation and memory."""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from .._scan import filter_scan
+from .distributions import AbstractEntropicDistribution
+from .policies import AbstractPolicy, EntropicPolicy
+from .values import StateValue
+
+
+class AbstractActorCritic(eqx.Module):
+    """π(a | s) and V(s), over any leading axes of the observation.
+
+    Networks apart, a trunk that both share, or a memory of what was observed: an algorithm that
+    calls the two together need not know. Most remember nothing: their memory is `()`.
+    """
+
+    @abc.abstractmethod
+    def __call__(
+        self, observation: Any, memory: Any
+    ) -> tuple[AbstractEntropicDistribution, Float[Array, "*batch"], Any]:
+        """The distribution of the action, the value of the state, and the next memory."""
+
+    @abc.abstractmethod
+    def initial_memory(self) -> Any:
+        """What is remembered at the first step of an episode."""
+
+
+class ActorCritic(AbstractActorCritic):
+    """Two networks that share nothing."""
+
+    actor: EntropicPolicy
+    critic: StateValue
+
+    def __call__(
+        self, observation: Any, memory: Any
+    ) -> tuple[AbstractEntropicDistribution, Float[Array, "*batch"], Any]:
+        distribution, memory = self.actor(observation, memory)
+        return distribution, self.critic(observation), memory
+
+    def initial_memory(self) -> Any:
+        return self.actor.initial_memory()
+
+
+class Actor(AbstractPolicy[AbstractEntropicDistribution]):
+    """The policy within an actor–critic; the compiler leaves out what only the value needs."""
+
+    model: AbstractActorCritic
+
+    def __call__(self, observation: Any, memory: Any) -> tuple[AbstractEntropicDistribution, Any]:
+        distribution, _, memory = self.model(observation, memory)
+        return distribution, memory
+
+    def initial_memory(self) -> Any:
+        return self.model.initial_memory()
+
+
+def unroll(
+    model: AbstractActorCritic,
+    observation: Any,
+    memory: Any,
+    boundary: Bool[Array, "time *batch"],
+) -> tuple[AbstractEntropicDistribution, Float[Array, "time *batch"], Any]:
+    """Distributions, values and the memories after each step, along the first axis.
+
+    A memory restarts after each boundary, as it did while the steps were gathered. `memory` is
+    the one before the first step, `[*batch, ...]`. The memory returned for a step has seen that
+    step, and is not restarted: with it the true successor is judged, also of a truncated step.
+    """
+    if not jax.tree.leaves(memory):
+        return model(observation, memory)  # nothing goes from step to step: all at once
+    initial = model.initial_memory()
+
+    def step(memory, row):
+        observation, boundary = row
+        distribution, value, after = model(observation, memory)
+
+        def restarted(fresh, after):
+            return jnp.where(boundary.reshape(*boundary.shape, *[1] * fresh.ndim), fresh, after)
+
+        return jax.tree.map(restarted, initial, after), (distribution, value, after)
+
+    return filter_scan(step, memory, (observation, boundary))[1]
