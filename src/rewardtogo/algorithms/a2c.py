@@ -14,6 +14,7 @@ from ..losses.value import squared_error
 from ..nn.actor_critic import ActorCritic
 from ..nn.policies import EntropicPolicy, Sampled
 from ..nn.values import StateValue
+from ..optim.gauges import gradient_signal_to_noise
 from ..optim.learner import Learner, descend, learner
 from ..optim.schedule import annealed
 from ..types import Metrics, Scalar, Transition
@@ -109,10 +110,13 @@ class A2C(AbstractAlgorithm[ActorCritic, A2CState, Transition]):
         critic, value_loss = descend(
             self.critic_loss, state.critic, self.critic_optimiser, batch, target
         )
-        return A2CState(actor, critic), metrics | {
+        metrics |= {
             "train/value_loss": value_loss,
             "train/explained_variance": explained_variance(value, target),
         }
+        if self.step_rule is StepRule.ADAM:
+            metrics["train/gradient_snr"] = gradient_signal_to_noise(actor.opt_state)
+        return A2CState(actor, critic), metrics
 
     def targets(self, critic: StateValue, rollout: Transition) -> Float[Array, "time env"]:
         """$G_t$: rewards to the target's reach, then V; never across a border."""
