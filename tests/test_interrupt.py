@@ -25,8 +25,16 @@ def test_the_first_ctrl_c_is_noted_only(capfd):
     assert "Ctrl-C again stops now" in capfd.readouterr().err
 
 
-def test_afterwards_all_is_as_before():
-    handler, descriptor = signal.getsignal(signal.SIGINT), signal.set_wakeup_fd(-1)
+@pytest.fixture
+def pythons_own_handler():
+    """A shell's background jobs ignore Ctrl-C, and so would the tests that are started there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
+def test_afterwards_all_is_as_before(pythons_own_handler):
+    handler, descriptor = pythons_own_handler, signal.set_wakeup_fd(-1)
     threads = threading.active_count()
     with Interrupt():
         assert signal.getsignal(signal.SIGINT) is not handler

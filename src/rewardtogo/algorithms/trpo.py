@@ -155,7 +155,8 @@ class TRPO(AbstractAlgorithm[ActorCritic, TrustRegionState, Transition]):
         finite = jnp.isfinite(gain)
         if self.penalty_coef is None:
             return finite & (gain > 0) & (divergence <= self.max_kl)
-        return finite & (gain > self.penalty_coef * divergence)
+        # Rounding may take the divergence of no step below 0: that would be a gain.
+        return finite & (gain > self.penalty_coef * jnp.maximum(divergence, 0))
 
     @property
     def optimiser(self) -> optax.GradientTransformation:
