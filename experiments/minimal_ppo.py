@@ -18,7 +18,7 @@ class Settings(NamedTuple):
     num_steps: int = 128  # of each environment, between two updates
     num_epochs: int = 4  # how often each step is learned from
     num_minibatches: int = 4
-    num_iterations: int = 300
+    num_iterations: int = 500
     hidden: tuple[int, ...] = (64, 64)
     learning_rate: float = 1e-3  # falls linearly to 0
     discount: float = 0.99
