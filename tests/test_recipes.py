@@ -1,9 +1,13 @@
 import dataclasses
 
+import equinox as eqx
+import jax.random as jr
 import pytest
 
 import rewardtogo as rtg
 from rewardtogo.algorithms.normalised import Normalised
+from rewardtogo.nn.actor_critic import ActorCritic
+from rewardtogo.nn.shared import SharedActorCritic
 from rewardtogo.recipes import RECIPES, TUNED, default_recipe
 from rewardtogo.worlds import make_world
 
@@ -31,6 +35,13 @@ def test_general_settings_fit_every_environment_that_the_algorithm_takes(algorit
         recipe.build(each)
 
 
+@pytest.mark.parametrize("place", [CARTPOLE, PENDULUM])
+def test_a_shared_trunk_is_there_where_it_is_asked_for(place):
+    for shared, kind in ((True, SharedActorCritic), (False, ActorCritic)):
+        built = dataclasses.replace(RECIPES["ppo"](), shared_trunk=shared).build(place)
+        assert isinstance(eqx.filter_eval_shape(built.models, jr.key(0)), kind)
+
+
 def test_a_misspelt_algorithm_is_guessed():
     with pytest.raises(ValueError, match=r"Unknown algorithm `sec`\. Did you mean `sac`"):
         default_recipe("sec", "CartPole-v1")
@@ -56,6 +67,13 @@ def test_an_algorithm_on_the_wrong_actions(algorithm, place, words):
         ("ppo", CARTPOLE, {"hidden": (0,)}, "`hidden`.*got 0"),
         ("ppo", CARTPOLE, {"hidden": (64, -1)}, "`hidden`.*got -1"),
         ("ppo", CARTPOLE, {"num_envs": 3, "num_steps": 5}, r"`num_minibatches` \(4\).*= 15"),
+        (
+            "ppo",
+            CARTPOLE,
+            {"algorithm": rtg.PPO(sequence_length=16)},
+            r"`sequence_length` \(16\) is for networks that remember",
+        ),
+        ("ppo", CARTPOLE, {"shared_trunk": True, "hidden": ()}, "trunk needs layers: `hidden`"),
         ("reinforce", CARTPOLE, {"num_episodes": 0}, "`num_episodes`.*got 0"),
         ("reinforce", CARTPOLE, {"num_episodes": 1}, "at least 2"),  # leaves none out
         ("reinforce", CARTPOLE, {"max_episode_steps": -3}, "`max_episode_steps`.*got -3"),
