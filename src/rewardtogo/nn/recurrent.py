@@ -1,0 +1,87 @@
+"""A gated recurrent unit, and the actor–critic that acts on what it remembers."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .actor_critic import AbstractActorCritic, ActorCritic
+from .distributions import AbstractEntropicDistribution
+from .encoders import AbstractEncoder
+from .mlp import Linear, orthogonal
+
+
+class GRU(eqx.Module):
+    r"""One step of a gated recurrent unit, over any leading axes:
+
+    $$r = \sigma(x W_r + h U_r + b_r), \quad z = \sigma(x W_z + h U_z + b_z), \quad
+    n = \tanh(x W_n + b_n + r \odot (h U_n + c)), \quad h' = (1 - z) \odot n + z \odot h$$
+
+    Cho et al. (2014), *Learning Phrase Representations using RNN Encoder–Decoder*, eqs. 5–8, with
+    the reset gate $r$ applied after the product with $U_n$, as cuDNN, PyTorch and Equinox have it:
+    one product serves all three gates. What is remembered stays within (−1, 1).
+    """
+
+    inputs: Linear  # W and b of r, z, n, one beside the other
+    recurrent: Float[Array, "size three_sizes"]  # U, likewise
+    bias: Float[Array, " size"]  # c
+
+    def __call__(
+        self, x: Float[Array, "*batch inputs"], memory: Float[Array, "*batch size"]
+    ) -> Float[Array, "*batch size"]:
+        """h', from x and h."""
+        given = jnp.split(self.inputs(x), 3, axis=-1)
+        kept = jnp.split(memory @ self.recurrent, 3, axis=-1)
+        reset = jax.nn.sigmoid(given[0] + kept[0])
+        update = jax.nn.sigmoid(given[1] + kept[1])
+        bias = jnp.expand_dims(self.bias, range(memory.ndim - 1))
+        new = jnp.tanh(given[2] + reset * (kept[2] + bias))
+        return (1 - update) * new + update * memory
+
+
+def gru(inputs: int, size: int, *, key: PRNGKeyArray, dtype: Any = jnp.float32) -> GRU:
+    """Build a GRU with zero biases and orthogonal weights, each gate's for itself.
+
+    Saxe et al. (2014): orthogonal recurrent weights keep the lengths of what passes through time.
+    """
+    given_keys, kept_keys = jr.split(key, (2, 3))
+    initialise = orthogonal(1.0)
+    given = [initialise(k, inputs, size, dtype) for k in given_keys]
+    kept = [initialise(k, size, size, dtype) for k in kept_keys]
+    return GRU(
+        Linear(jnp.concatenate(given, axis=1), jnp.zeros(3 * size, dtype)),
+        jnp.concatenate(kept, axis=1),
+        jnp.zeros(size, dtype),
+    )
+
+
+class RecurrentActorCritic(AbstractActorCritic):
+    """Layers, one GRU, and two linear heads that read what it remembers.
+
+    Policy and value share the memory. What is worth remembering shows in the error of the value
+    long before the policy gradient, which is noisier, tells it; and the recurrence, whose steps
+    cannot run side by side, is paid once.
+    """
+
+    encoder: AbstractEncoder
+    layers: tuple[Linear, ...]
+    activation: Callable[[Array], Array] = eqx.field(static=True)
+    cell: GRU
+    heads: ActorCritic  # the memory is what they observe
+
+    def __call__(
+        self, observation: Any, memory: Float[Array, "*batch size"]
+    ) -> tuple[AbstractEntropicDistribution, Float[Array, "*batch"], Float[Array, "*batch size"]]:
+        x = self.encoder(observation)
+        for layer in self.layers:
+            x = self.activation(layer(x))
+        memory = self.cell(x, memory)
+        distribution, value, _ = self.heads(memory, self.heads.initial_memory())
+        return distribution, value, memory
+
+    def initial_memory(self) -> Float[Array, " size"]:
+        return jnp.zeros_like(self.cell.bias)
