@@ -54,6 +54,8 @@ def actor_critic(
     validate.count("num_envs", recipe.num_envs)
     validate.count("num_steps", recipe.num_steps)
     validate.in_interval("initial_log_std", recipe.initial_log_std, -20.0, 5.0)
+    if recurrent_size is not None:
+        validate.count("recurrent_size", recurrent_size)
     size = recipe.num_envs * recipe.num_steps
     if size % num_minibatches:
         raise ValueError(
