@@ -7,16 +7,13 @@ from typing import Any, Literal
 import gymnasium as gym
 import jax.numpy as jnp
 import jax.random as jr
-import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from .. import validate
-from .actor_critic import ActorCritic
 from .conv import image_encoder, layer_channels
 from .encoders import AbstractEncoder, encoder
 from .mlp import ACTIVATIONS, MLP, Initialiser, fan_in_uniform, mlp, orthogonal
 from .policies import CategoricalPolicy, EntropicPolicy, GaussianPolicy, TanhGaussianPolicy
-from .recurrent import RecurrentActorCritic, gru
 from .values import ActionValues, StateValue, TwinActionValue
 
 
@@ -73,30 +70,6 @@ class Architecture:
             encode, self._mlp(encode.size, 1, orthogonal(2**0.5), orthogonal(1.0), key)
         )
 
-    def recurrent_actor_critic(
-        self, key: PRNGKeyArray, *, size: int, log_std: float
-    ) -> RecurrentActorCritic:
-        """π and V on the memory of a GRU of `size` units, which reads the hidden layers.
-
-        Orthogonal weights, gain √2 in the layers, 1 in the GRU, 0.01 and 1 at the two outputs.
-        """
-        encode, key = self._encoder(orthogonal(2**0.5), key)
-        layers_key, cell_key, actor_key, critic_key = jr.split(key, 4)
-        layers = ()
-        if self.hidden:
-            sizes, gain = (encode.size, *self.hidden), orthogonal(2**0.5)
-            layers = self._layers(sizes, gain, gain, layers_key).layers
-        cell = gru(self.hidden[-1] if layers else encode.size, size, key=cell_key, dtype=self.dtype)
-        remembered = gym.spaces.Box(-1.0, 1.0, (size,), np.float32)
-        heads = dataclasses.replace(self, observation_space=remembered, hidden=())
-        return RecurrentActorCritic(
-            encode,
-            layers,
-            ACTIVATIONS[self.activation],
-            cell,
-            ActorCritic(heads.actor(actor_key, log_std=log_std), heads.state_value(critic_key)),
-        )
-
     def action_values(self, key: PRNGKeyArray) -> ActionValues:
         """Q(s, ·) of discrete actions."""
         encode, key = self._encoder(fan_in_uniform, key)
@@ -140,18 +113,8 @@ class Architecture:
         output_init: Initialiser,
         key: PRNGKeyArray,
     ) -> MLP:
-        sizes = (inputs, *self.hidden, outputs)
-        return self._layers(sizes, hidden_init, output_init, key)
-
-    def _layers(
-        self,
-        sizes: tuple[int, ...],
-        hidden_init: Initialiser,
-        output_init: Initialiser,
-        key: PRNGKeyArray,
-    ) -> MLP:
         return mlp(
-            sizes,
+            (inputs, *self.hidden, outputs),
             activation=ACTIVATIONS[self.activation],
             hidden_init=hidden_init,
             output_init=output_init,

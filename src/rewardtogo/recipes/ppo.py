@@ -31,8 +31,6 @@ class PPORecipe:
     """Channels of convolutions before them, of an image; None suits its size, empty flattens it."""
     activation: Activation = "tanh"
     """Nonlinearity between layers."""
-    recurrent_size: int | None = None
-    """Units of a GRU that remembers the episode; None remembers nothing."""
     initial_log_std: float = 0.0
     """log σ of a continuous policy before training, in units of half the action range."""
     normalise_observation: bool = False
@@ -50,7 +48,6 @@ class PPORecipe:
             self.algorithm,
             discount=self.algorithm.discount,
             num_minibatches=self.algorithm.num_minibatches,
-            recurrent_size=self.recurrent_size,
         )
 
 

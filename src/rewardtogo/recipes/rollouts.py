@@ -7,7 +7,7 @@ from jaxtyping import PRNGKeyArray
 
 from .. import validate
 from ..algorithms.protocol import AnyAlgorithm
-from ..nn.actor_critic import AbstractActorCritic, ActorCritic
+from ..nn.actor_critic import ActorCritic
 from ..nn.build import Activation
 from ..types import Scalar
 from ..worlds import AbstractWorld
@@ -43,19 +43,14 @@ def actor_critic(
     *,
     discount: Scalar,
     num_minibatches: int = 1,
-    recurrent_size: int | None = None,
 ) -> Ingredients:
     """An actor and a critic with networks of their own, and rollouts to learn from.
-
-    With `recurrent_size` they share a GRU of so many units instead.
 
     **Raises:** `ValueError` where the settings do not fit the environment or each other.
     """
     validate.count("num_envs", recipe.num_envs)
     validate.count("num_steps", recipe.num_steps)
     validate.in_interval("initial_log_std", recipe.initial_log_std, -20.0, 5.0)
-    if recurrent_size is not None:
-        validate.count("recurrent_size", recurrent_size)
     size = recipe.num_envs * recipe.num_steps
     if size % num_minibatches:
         raise ValueError(
@@ -71,11 +66,7 @@ def actor_critic(
         discount=discount,
     )
 
-    def models(key: PRNGKeyArray) -> AbstractActorCritic:
-        if recurrent_size is not None:
-            return nets.recurrent_actor_critic(
-                key, size=recurrent_size, log_std=recipe.initial_log_std
-            )
+    def models(key: PRNGKeyArray) -> ActorCritic:
         actor_key, critic_key = jr.split(key)
         actor = nets.actor(actor_key, log_std=recipe.initial_log_std)
         return ActorCritic(actor, nets.state_value(critic_key))
