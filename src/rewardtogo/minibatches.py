@@ -24,3 +24,22 @@ def shuffled_rows(
     rows = jnp.broadcast_to(jnp.arange(size, dtype=jnp.uint32), bits.shape)
     order = jnp.sort((bits & ~low_bits) | rows, axis=-1) & low_bits
     return order.astype(jnp.int32).reshape(num_epochs * num_minibatches, -1)
+
+
+def shuffled_sequences(
+    key: PRNGKeyArray, *, time: int, envs: int, length: int, num_epochs: int, num_minibatches: int
+) -> Int[Array, "steps length rows"]:
+    """As `shuffled_rows`, of sequences of `length` steps; the rows are those of `[time · env]`.
+
+    **Raises:** `ValueError` if `length` does not divide `time`, or `num_minibatches` the sequences.
+    """
+    if time % length:
+        raise ValueError(f"`sequence_length` ({length}) must divide the {time} steps of a rollout.")
+    sequences = shuffled_rows(
+        key,
+        size=time // length * envs,
+        num_epochs=num_epochs,
+        num_minibatches=num_minibatches,
+    )
+    first = sequences // envs * length * envs + sequences % envs
+    return first[:, None] + envs * jnp.arange(length, dtype=jnp.int32)[None, :, None]

@@ -10,8 +10,8 @@ import pytest
 
 from algorithms.batches import DISCRETE, networks, random_batch
 from rewardtogo.algorithms.a2c import A2C, ReturnTarget
-from rewardtogo.algorithms.ppo import PPO
-from rewardtogo.nn.actor_critic import ActorCritic
+from rewardtogo.algorithms.ppo import PPO, AdvantageScale
+from rewardtogo.nn.actor_critic import Acted, ActorCritic
 
 
 TIME, ENVS, DISCOUNT = 6, 4, 0.9
@@ -31,7 +31,7 @@ def rollout(models, seed=0):
     log_prob = models.actor(batch.observation, ())[0].log_prob(batch.action)
     seen, after = batch.observation, batch.next_observation
     after = after.at[:-1].set(jnp.where(batch.boundary[:-1, :, None], after[:-1], seen[1:]))
-    return dataclasses.replace(batch, next_observation=after, record=log_prob)
+    return dataclasses.replace(batch, next_observation=after, record=Acted(log_prob))
 
 
 def close(ours, theirs):
@@ -51,7 +51,7 @@ def test_ppo_of_one_epoch_and_one_minibatch_is_a2c(models, normalise):
         entropy_coef=0.3,
         value_coef=1.0,
         max_grad_norm=1e6,
-        normalise_advantage=normalise,
+        advantage_scale=AdvantageScale.BATCH if normalise else AdvantageScale.NONE,
     )
     a2c = A2C(
         discount=DISCOUNT,

@@ -11,10 +11,10 @@ import pytest
 
 from algorithms.batches import CONTINUOUS, DISCRETE, networks, random_batch
 from rewardtogo.algorithms.dqn import DQN
-from rewardtogo.algorithms.ppo import PPO
+from rewardtogo.algorithms.ppo import PPO, AdvantageScale
 from rewardtogo.algorithms.reinforce import REINFORCE, Baseline
 from rewardtogo.algorithms.sac import SAC, ActorTwinCritic
-from rewardtogo.nn.actor_critic import ActorCritic
+from rewardtogo.nn.actor_critic import Acted, ActorCritic
 from rewardtogo.sources.episodes import EpisodeBatch
 
 
@@ -35,13 +35,13 @@ def rollout(models):
     log_prob = models.actor(batch.observation, ())[0].log_prob(batch.action)
     seen, after = batch.observation, batch.next_observation
     after = after.at[:-1].set(jnp.where(batch.boundary[:-1, :, None], after[:-1], seen[1:]))
-    return dataclasses.replace(batch, next_observation=after, record=log_prob)
+    return dataclasses.replace(batch, next_observation=after, record=Acted(log_prob))
 
 
 def test_ppo_without_trace_fits_one_step_targets(models):
     """λ = 0: r + γ V(s'), row by row."""
     batch = rollout(models)
-    target = PPO(discount=DISCOUNT, trace_decay=0.0).score(models.critic, batch).value_target
+    target = PPO(discount=DISCOUNT, trace_decay=0.0).score(models, batch).value_target
     after = np.where(batch.terminated, 0, models.critic(batch.next_observation))
     assert np.allclose(target, batch.reward + DISCOUNT * after, rtol=1e-12)
 
@@ -49,7 +49,7 @@ def test_ppo_without_trace_fits_one_step_targets(models):
 def test_ppo_with_full_trace_fits_monte_carlo_returns(models):
     """λ = 1: discounted rewards to the border, and the value there unless it is terminal."""
     batch = rollout(models)
-    target = PPO(discount=DISCOUNT, trace_decay=1.0).score(models.critic, batch).value_target
+    target = PPO(discount=DISCOUNT, trace_decay=1.0).score(models, batch).value_target
     after = np.asarray(models.critic(batch.next_observation))
     total = np.zeros(ENVS)
     for t in reversed(range(TIME)):
@@ -61,15 +61,15 @@ def test_ppo_with_full_trace_fits_monte_carlo_returns(models):
 
 def test_ppo_with_a_wide_clip_is_the_importance_weighted_gradient(models):
     batch = rollout(models)
-    algorithm = PPO(clip=1e6, normalise_advantage=False, value_coef=0.0)
-    sample = algorithm.score(models.critic, batch)
+    algorithm = PPO(clip=1e6, advantage_scale=AdvantageScale.NONE, value_coef=0.0)
+    sample = algorithm.score(models, batch)
     moved = jax.tree.map(lambda x: 0.7 * x, models)
 
     def weighted(models):
         log_prob = models.actor(batch.observation, ())[0].log_prob(batch.action)
-        return -jnp.mean(jnp.exp(log_prob - batch.record) * sample.advantage)
+        return -jnp.mean(jnp.exp(log_prob - batch.record.log_prob) * sample.advantage)
 
-    ours = jax.grad(lambda m: algorithm.loss(m, sample)[0])(moved).actor
+    ours = jax.grad(lambda m: algorithm.loss(m, sample, 0.0)[0])(moved).actor
     expected = jax.grad(weighted)(moved).actor
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(expected), strict=True):
         assert np.allclose(a, b, rtol=1e-10, atol=1e-15)
@@ -81,9 +81,11 @@ def test_ppo_with_monte_carlo_and_no_critic_is_reinforce(models):
     batch = rollout(models)
     last = jnp.broadcast_to(jnp.arange(TIME)[:, None] == TIME - 1, (TIME, ENVS))
     batch = dataclasses.replace(batch, terminated=last, truncated=~last & last)
-    ppo = PPO(discount=DISCOUNT, trace_decay=1.0, normalise_advantage=False, value_coef=0.0)
-    sample = ppo.score(blind.critic, batch)
-    ours = jax.grad(lambda m: ppo.loss(m, sample)[0])(blind).actor
+    ppo = PPO(
+        discount=DISCOUNT, trace_decay=1.0, advantage_scale=AdvantageScale.NONE, value_coef=0.0
+    )
+    sample = ppo.score(blind, batch)
+    ours = jax.grad(lambda m: ppo.loss(m, sample, 0.0)[0])(blind).actor
 
     reinforce = REINFORCE(discount=DISCOUNT, baseline=Baseline.NONE)
     episodes = EpisodeBatch(dataclasses.replace(batch, record=()), jnp.ones((TIME, ENVS), bool))

@@ -1,31 +1,47 @@
-"""Proximal policy optimisation, clipped. Schulman et al. (2017); with GAE, (2016)."""
+"""Proximal policy optimisation. Schulman et al. (2017); with GAE, (2016)."""
 
+import enum
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
 from .. import validate
 from .._scan import filter_scan
 from ..estimators.normalise import standardise
 from ..estimators.returns import generalised_advantage
-from ..losses.policy_gradient import clipped_surrogate
+from ..losses.policy_gradient import clipped_surrogate, importance_weighted
 from ..losses.value import clipped_value_error, squared_error
-from ..minibatches import shuffled_rows
-from ..nn.actor_critic import ActorCritic
-from ..nn.policies import EntropicPolicy, SampledWithLogProb
-from ..nn.values import StateValue
+from ..minibatches import shuffled_rows, shuffled_sequences
+from ..nn.actor_critic import AbstractActorCritic, Actor, SampledWithMemory, unroll
+from ..nn.distributions import AbstractEntropicDistribution
 from ..optim.learner import Learner, descend, learner
 from ..optim.schedule import annealed
 from ..types import Metrics, Scalar, Transition
 from .protocol import AbstractAlgorithm
 
 
+class Objective(enum.Enum):
+    """What keeps the policy near the one that gathered the rollout."""
+
+    CLIP = "clip"
+    KL_PENALTY = "kl-penalty"
+
+
+class AdvantageScale(enum.Enum):
+    """Over what the advantages are brought to mean 0 and deviation 1."""
+
+    NONE = "none"
+    BATCH = "batch"
+    MINIBATCH = "minibatch"
+
+
 class PPOState(eqx.Module):
-    learner: Learner[ActorCritic]
+    learner: Learner[AbstractActorCritic]
+    kl_coef: Float[Array, ""]  # β; the clipped objective leaves it alone
 
 
 class Sample(eqx.Module):
@@ -33,33 +49,51 @@ class Sample(eqx.Module):
 
     observation: Any
     action: Shaped[Array, "..."]
+    boundary: Bool[Array, "*batch"]
+    memory: Any  # before the step
+    old: AbstractEntropicDistribution
     old_log_prob: Float[Array, "*batch"]
     old_value: Float[Array, "*batch"]
     advantage: Float[Array, "*batch"]
     value_target: Float[Array, "*batch"]
 
 
-class PPO(AbstractAlgorithm[ActorCritic, PPOState, Transition]):
+class PPO(AbstractAlgorithm[AbstractActorCritic, PPOState, Transition]):
     r"""Several epochs of minibatch steps on each rollout, minimising
 
     $$-\min(\rho A, \mathrm{clip}(\rho, 1-\epsilon, 1+\epsilon) A) + c_v \tfrac12 (V - G^\lambda)^2
     - c_e H[\pi(\cdot \mid s)], \qquad \rho = \pi_\theta(a \mid s)/\pi_{\text{old}}(a \mid s)$$
 
-    Schulman et al. (2017), eq. 9. $A$ is the generalised advantage estimate.
+    Schulman et al. (2017), eq. 9. $A$ is the generalised advantage estimate. The KL penalty puts
+    $-\rho A + \beta\, D_{KL}(\pi_{\text{old}} \| \pi_\theta)$ in place of the minimum, section 4.
+
+    A minibatch holds single steps; where the model has a memory, it holds sequences of steps.
     """
 
     discount: Scalar = 0.99
     """γ, weight of the next step's reward against this one's."""
     trace_decay: Scalar = 0.95
     """λ of the generalised advantage estimate: 0 is one-step, 1 is Monte Carlo."""
+    objective: Objective = Objective.CLIP
+    """Clip the probability ratio, or add an adaptive penalty on the divergence."""
     clip: Scalar = 0.2
     """ε, how far the probability ratio may move before its gain stops counting."""
+    kl_target: Scalar = 0.01
+    """Divergence of an update, in nats, that the coefficient of the KL penalty aims at."""
+    initial_kl_coef: Scalar = 1.0
+    """β, the coefficient of the KL penalty, before the first update."""
     learning_rate: Scalar = 3e-4
     """Step size of Adam."""
+    adam_epsilon: Scalar = 1e-5
+    """Added to the root in the denominator of Adam."""
     num_epochs: int = 4
     """Passes over each rollout."""
     num_minibatches: int = 4
-    """Gradient steps in each pass; must divide the rollout's size."""
+    """Gradient steps in each pass; must divide the rollout's size, or its number of sequences."""
+    sequence_length: int | None = None
+    """Steps of a sequence, of networks that remember; None is the whole rollout."""
+    target_kl: Scalar | None = None
+    """Takes no more steps on a rollout once a minibatch's divergence exceeds 1.5 times this."""
     entropy_coef: Scalar = 0.0
     """Weight of the entropy bonus."""
     value_coef: Scalar = 0.5
@@ -68,8 +102,8 @@ class PPO(AbstractAlgorithm[ActorCritic, PPOState, Transition]):
     """Global norm to which a gradient is scaled down."""
     value_clip: Scalar | None = None
     """Keeps V within this of its old value in the value error; None leaves it free."""
-    normalise_advantage: bool = True
-    """Standardise the advantages within each minibatch."""
+    advantage_scale: AdvantageScale = AdvantageScale.MINIBATCH
+    """Standardise the advantages of each minibatch, of each rollout, or not at all."""
     anneal_updates: int = 0
     """Iterations over which the learning rate falls linearly to 0; 0 keeps it constant."""
 
@@ -77,9 +111,16 @@ class PPO(AbstractAlgorithm[ActorCritic, PPOState, Transition]):
         validate.unit_interval("discount", self.discount)
         validate.unit_interval("trace_decay", self.trace_decay)
         validate.positive("clip", self.clip)
+        validate.positive("kl_target", self.kl_target)
+        validate.positive("initial_kl_coef", self.initial_kl_coef)
         validate.positive("learning_rate", self.learning_rate)
+        validate.positive("adam_epsilon", self.adam_epsilon)
         validate.count("num_epochs", self.num_epochs)
         validate.count("num_minibatches", self.num_minibatches)
+        if self.sequence_length is not None:
+            validate.count("sequence_length", self.sequence_length)
+        if self.target_kl is not None:
+            validate.positive("target_kl", self.target_kl)
         validate.non_negative("entropy_coef", self.entropy_coef)
         validate.non_negative("value_coef", self.value_coef)
         validate.positive("max_grad_norm", self.max_grad_norm)
@@ -87,39 +128,40 @@ class PPO(AbstractAlgorithm[ActorCritic, PPOState, Transition]):
             validate.positive("value_clip", self.value_clip)
         validate.count("anneal_updates", self.anneal_updates, least=0)
 
-    def init(self, models: ActorCritic) -> PPOState:
-        return PPOState(learner(models, self.optimiser))
+    def init(self, models: AbstractActorCritic) -> PPOState:
+        learning = learner(models, self.optimiser)
+        dtype = jnp.result_type(*jax.tree.leaves(learning.params))
+        return PPOState(learning, jnp.asarray(self.initial_kl_coef, dtype))
 
-    def behaviour(self, state: PPOState) -> SampledWithLogProb:
-        return SampledWithLogProb(state.learner.model.actor)
+    def behaviour(self, state: PPOState) -> SampledWithMemory:
+        return SampledWithMemory(Actor(state.learner.model))
 
-    def policy(self, state: PPOState) -> EntropicPolicy:
-        return state.learner.model.actor
+    def policy(self, state: PPOState) -> Actor:
+        return Actor(state.learner.model)
 
     def update(
         self, state: PPOState, batch: Transition, *, key: PRNGKeyArray
     ) -> tuple[PPOState, Metrics]:
-        """Fit actor and critic to one rollout with leading axes `(time, env)`."""
-        samples = self.score(state.learner.model.critic, batch)
-        size = batch.reward.size
-        flat = jax.tree.map(lambda x: x.reshape(size, *x.shape[2:]), samples)
-        rows = shuffled_rows(
-            key, size=size, num_epochs=self.num_epochs, num_minibatches=self.num_minibatches
-        )
-
-        def step(learner, rows):
-            return descend(
-                self.loss, learner, self.optimiser, jax.tree.map(lambda x: x[rows], flat)
-            )
-
-        fitted, metrics = filter_scan(step, state.learner, rows)
-        metrics = jax.tree.map(jnp.mean, metrics)
+        """Fit the model to one rollout with leading axes `(time, env)`."""
+        samples = self.score(state.learner.model, batch)
+        fitted, metrics = self._fit(state, samples, key)
         explained = explained_variance(samples.old_value, samples.value_target)
-        return PPOState(fitted), metrics | {"train/explained_variance": explained}
+        metrics = metrics | {"train/explained_variance": explained}
+        if self.objective is Objective.CLIP:
+            return PPOState(fitted, state.kl_coef), metrics
+        kl = samples.old.kl_divergence(recall(fitted.model, samples)[0]).mean()
+        kl_coef = adapted(state.kl_coef, kl, target=self.kl_target)
+        return PPOState(fitted, kl_coef), metrics | {
+            "train/kl": kl,
+            "train/kl_coef": state.kl_coef,
+        }
 
-    def score(self, critic: StateValue, rollout: Transition) -> Sample:
-        """Advantages and value targets under the critic as it was when the rollout was gathered."""
-        value, next_value = critic(rollout.observation), critic(rollout.next_observation)
+    def score(self, model: AbstractActorCritic, rollout: Transition) -> Sample:
+        """Advantages and value targets under the model that the rollout was gathered with."""
+        memory = rollout.record.memory
+        old, value, after = model(rollout.observation, memory)
+        # The true successor is seen with the memory of its own episode, whatever began after it.
+        _, next_value, _ = model(rollout.next_observation, after)
         advantage = generalised_advantage(
             rollout.reward,
             value,
@@ -129,26 +171,66 @@ class PPO(AbstractAlgorithm[ActorCritic, PPOState, Transition]):
             discount=self.discount,
             trace_decay=self.trace_decay,
         )
+        whole = self.advantage_scale is AdvantageScale.BATCH
         return Sample(
             rollout.observation,
             rollout.action,
-            rollout.record,
+            rollout.boundary,
+            memory,
+            old,
+            rollout.record.log_prob,
             value,
-            advantage,
+            standardise(advantage) if whole else advantage,
             value + advantage,
         )
 
+    def _fit(
+        self, state: PPOState, samples: Sample, key: PRNGKeyArray
+    ) -> tuple[Learner[AbstractActorCritic], Metrics]:
+        """Take the steps on a rollout; metrics are means over the minibatches looked at."""
+        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), samples)
+
+        def step(carry, rows):
+            learner, going = carry
+            minibatch = jax.tree.map(lambda x: x[rows], flat)
+            stepped, metrics = descend(self.loss, learner, self.optimiser, minibatch, state.kl_coef)
+            if self.target_kl is None:
+                return (stepped, going), (metrics, going)
+            goes_on = going & ~(metrics["train/approx_kl"] > 1.5 * self.target_kl)
+            metrics |= {"train/step_fraction": goes_on.astype(metrics["train/loss"].dtype)}
+            return (chosen(goes_on, stepped, learner), goes_on), (metrics, going)
+
+        carry = (state.learner, jnp.array(True))
+        rows = self._minibatches(samples, key)
+        (fitted, _), (metrics, looked) = filter_scan(step, carry, rows)
+        return fitted, {name: jnp.mean(m, where=looked) for name, m in metrics.items()}
+
+    def _minibatches(self, samples: Sample, key: PRNGKeyArray) -> Int[Array, "steps *time rows"]:
+        """Which steps of the flattened rollout each minibatch holds."""
+        time, envs = samples.advantage.shape
+        passes = {"num_epochs": self.num_epochs, "num_minibatches": self.num_minibatches}
+        if not jax.tree.leaves(samples.memory):
+            return shuffled_rows(key, size=time * envs, **passes)
+        length = self.sequence_length or time
+        return shuffled_sequences(key, time=time, envs=envs, length=length, **passes)
+
     def loss(
-        self, model: ActorCritic, batch: Sample
+        self, model: AbstractActorCritic, batch: Sample, kl_coef: Scalar
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
         """The objective over one minibatch, and what to report of it."""
-        distribution, _ = model.actor(batch.observation, model.actor.initial_memory())
+        distribution, value = recall(model, batch)
         log_prob = distribution.log_prob(batch.action)
-        advantage = standardise(batch.advantage) if self.normalise_advantage else batch.advantage
-        policy_loss = clipped_surrogate(
-            log_prob, batch.old_log_prob, advantage, clip=self.clip
-        ).mean()
-        value_loss = self._value_error(model.critic(batch.observation), batch).mean()
+        apart = self.advantage_scale is AdvantageScale.MINIBATCH
+        advantage = standardise(batch.advantage) if apart else batch.advantage
+        match self.objective:
+            case Objective.CLIP:
+                surrogate = clipped_surrogate(
+                    log_prob, batch.old_log_prob, advantage, clip=self.clip
+                )
+            case Objective.KL_PENALTY:
+                penalty = kl_coef * batch.old.kl_divergence(distribution)
+                surrogate = importance_weighted(log_prob, batch.old_log_prob, advantage) + penalty
+        policy_loss, value_loss = surrogate.mean(), self._value_error(value, batch).mean()
         entropy = distribution.entropy().mean()
         loss = policy_loss + self.value_coef * value_loss - self.entropy_coef * entropy
         log_ratio = log_prob - batch.old_log_prob
@@ -172,8 +254,45 @@ class PPO(AbstractAlgorithm[ActorCritic, PPOState, Transition]):
         steps = self.anneal_updates * self.num_epochs * self.num_minibatches
         rate = annealed(self.learning_rate, steps)
         return optax.chain(
-            optax.clip_by_global_norm(self.max_grad_norm), optax.adam(rate, eps=1e-5)
+            optax.clip_by_global_norm(self.max_grad_norm), optax.adam(rate, eps=self.adam_epsilon)
         )
+
+
+def recall(
+    model: AbstractActorCritic, batch: Sample
+) -> tuple[AbstractEntropicDistribution, Float[Array, "*batch"]]:
+    """Distributions and values, each sequence from the memory that was written down at its start.
+
+    Axes are `[time, *batch]` where there is a memory, and any where there is none.
+    """
+    first = jax.tree.map(lambda x: x[0], batch.memory)
+    distribution, value, _ = unroll(model, batch.observation, first, batch.boundary)
+    return distribution, value
+
+
+def chosen[M](new: Bool[Array, ""], stepped: Learner[M], before: Learner[M]) -> Learner[M]:
+    """`stepped` where `new`, else `before`; the annealing goes on, whether or not steps do."""
+
+    def pick(a, b):
+        return a if is_clock(a) else jnp.where(new, a, b)
+
+    is_clock = lambda x: isinstance(x, optax.ScaleByScheduleState)
+    params = jax.tree.map(pick, stepped.params, before.params)
+    opt_state = jax.tree.map(pick, stepped.opt_state, before.opt_state, is_leaf=is_clock)
+    return Learner(params, before.frozen, opt_state)
+
+
+# Where doubling and halving stop: from 0 or infinity they would never come back.
+KL_COEF_RANGE = (1e-10, 1e10)
+
+
+def adapted(kl_coef: Float[Array, ""], kl: Float[Array, ""], *, target: Scalar) -> Float[Array, ""]:
+    r"""$\beta/2$ where $d < d_{\text{target}}/1.5$, $2\beta$ where $d > 1.5\,d_{\text{target}}$.
+
+    Schulman et al. (2017), section 4; $d$ is the mean divergence of an update, in nats.
+    """
+    factor = jnp.where(kl < target / 1.5, 0.5, jnp.where(kl > 1.5 * target, 2.0, 1.0))
+    return jnp.clip(kl_coef * factor.astype(kl_coef.dtype), *KL_COEF_RANGE)
 
 
 def explained_variance(

@@ -19,6 +19,20 @@ def score_function(
     return -lax.stop_gradient(advantage) * log_prob
 
 
+def importance_weighted(
+    log_prob: Float[Array, "*batch"],
+    old_log_prob: Float[Array, "*batch"],
+    advantage: Float[Array, "*batch"],
+) -> Float[Array, "*batch"]:
+    r"""$-\rho\hat A$ with $\rho = \pi_\theta(a \mid s) / \pi_{\text{old}}(a \mid s)$.
+
+    Schulman et al. (2017), eq. 6, negated; at $\rho = 1$ its gradient is that of
+    `score_function`. Arguments as those of `clipped_surrogate`.
+    """
+    old_log_prob, advantage = lax.stop_gradient((old_log_prob, advantage))
+    return -jnp.exp(log_prob - old_log_prob) * advantage
+
+
 def clipped_surrogate(
     log_prob: Float[Array, "*batch"],
     old_log_prob: Float[Array, "*batch"],

@@ -1,21 +1,21 @@
 """A policy and the value function that judges it, as one function of observation and memory."""
 
 import abc
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from .._scan import filter_scan
 from .distributions import AbstractEntropicDistribution
-from .policies import AbstractPolicy, EntropicPolicy
+from .policies import AbstractBehaviour, AbstractPolicy, EntropicPolicy
 from .values import StateValue
 
 
 class AbstractActorCritic(eqx.Module):
-    """π(a | s) and V(s), over any leading axes of the observation.
+    """π(a | s) and V(s), over any leading axes of the observation, which the memory shares.
 
     Networks apart, a trunk that both share, or a memory of what was observed: an algorithm that
     calls the two together need not know. Most remember nothing: their memory is `()`.
@@ -59,6 +59,32 @@ class Actor(AbstractPolicy[AbstractEntropicDistribution]):
 
     def initial_memory(self) -> Any:
         return self.model.initial_memory()
+
+
+class Acted(NamedTuple):
+    """What `SampledWithMemory` writes down of a step."""
+
+    log_prob: Float[Array, "*batch"]
+    """log π(a | s), in nats."""
+    memory: Any = ()
+    """What was remembered before the step."""
+
+
+class SampledWithMemory(AbstractBehaviour):
+    """Draws from the policy; writes down log π(a | s) and the memory that the draw was made with.
+
+    Where nothing is remembered, log π is all that is stored.
+    """
+
+    policy: AbstractPolicy
+
+    def act(self, observation: Any, memory: Any, *, key: PRNGKeyArray) -> tuple[Array, Acted, Any]:
+        distribution, after = self.policy(observation, memory)
+        action, log_prob = distribution.sample_and_log_prob(key)
+        return action, Acted(log_prob, memory), after
+
+    def initial_memory(self) -> Any:
+        return self.policy.initial_memory()
 
 
 def unroll(

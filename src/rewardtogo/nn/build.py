@@ -11,7 +11,7 @@ from jaxtyping import PRNGKeyArray
 
 from .. import validate
 from .conv import image_encoder, layer_channels
-from .encoders import AbstractEncoder, encoder
+from .encoders import AbstractEncoder, Encoder, Trunk, encoder
 from .mlp import ACTIVATIONS, MLP, Initialiser, fan_in_uniform, mlp, orthogonal
 from .policies import CategoricalPolicy, EntropicPolicy, GaussianPolicy, TanhGaussianPolicy
 from .values import ActionValues, StateValue, TwinActionValue
@@ -69,6 +69,22 @@ class Architecture:
         return StateValue(
             encode, self._mlp(encode.size, 1, orthogonal(2**0.5), orthogonal(1.0), key)
         )
+
+    def trunk(self, key: PRNGKeyArray) -> AbstractEncoder:
+        """All but the last layers of `actor` and of `state_value`, for networks that share them.
+
+        **Raises:** `ValueError` where there are neither hidden layers nor convolutions.
+        """
+        encode, key = self._encoder(orthogonal(2**0.5), key)
+        if self.hidden:
+            last = dataclasses.replace(self, hidden=self.hidden[:-1])
+            gain = orthogonal(2**0.5)
+            return Trunk(encode, last._mlp(encode.size, self.hidden[-1], gain, gain, key))
+        if isinstance(encode, Encoder):
+            raise ValueError(
+                "A shared trunk needs layers: `hidden` is empty, and there are no convolutions."
+            )
+        return encode
 
     def action_values(self, key: PRNGKeyArray) -> ActionValues:
         """Q(s, ·) of discrete actions."""

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .mlp import MLP
+
 
 class AbstractEncoder(eqx.Module):
     """From observations with any leading axes to vectors, `[*batch, size]`."""
@@ -44,6 +46,21 @@ class Encoder(AbstractEncoder):
             return jax.nn.one_hot(observation, self.categories, dtype=self.dtype)
         batch = observation.shape[: observation.ndim - len(self.shape)]
         return observation.reshape(*batch, self.size).astype(self.dtype)
+
+
+class Trunk(AbstractEncoder):
+    """Layers after an encoder, with an activation after the last one too."""
+
+    encoder: AbstractEncoder
+    layers: MLP
+
+    @property
+    def size(self) -> int:
+        """Width of the last layer."""
+        return self.layers.layers[-1].bias.size
+
+    def __call__(self, observation: Array) -> Float[Array, "*batch size"]:
+        return self.layers.activation(self.layers(self.encoder(observation)))
 
 
 def encoder(space: gym.Space, *, dtype: Any = jnp.float32) -> Encoder:

@@ -4,9 +4,13 @@ import dataclasses
 from collections.abc import Mapping
 from typing import ClassVar
 
+import equinox as eqx
 import gymnasium as gym
+import jax
+import jax.random as jr
 
 from ..algorithms.ppo import PPO
+from ..nn.actor_critic import AbstractActorCritic
 from ..nn.build import Activation
 from ..worlds import AbstractWorld
 from .ingredients import Ingredients
@@ -31,6 +35,8 @@ class PPORecipe:
     """Channels of convolutions before them, of an image; None suits its size, empty flattens it."""
     activation: Activation = "tanh"
     """Nonlinearity between layers."""
+    shared_trunk: bool = False
+    """Policy and value function share all layers but their last, convolutions included."""
     initial_log_std: float = 0.0
     """log σ of a continuous policy before training, in units of half the action range."""
     normalise_observation: bool = False
@@ -42,13 +48,38 @@ class PPORecipe:
 
     def build(self, world: AbstractWorld) -> Ingredients:
         """Raises `ValueError` where the settings do not fit the environment or each other."""
-        return actor_critic(
+        ingredients = actor_critic(
             self,
             world,
             self.algorithm,
             discount=self.algorithm.discount,
             num_minibatches=self.algorithm.num_minibatches,
+            shared_trunk=self.shared_trunk,
         )
+        models = eqx.filter_eval_shape(ingredients.models, jr.key(0))
+        self.check_sequences(models)
+        return ingredients
+
+    def check_sequences(self, models: AbstractActorCritic) -> None:
+        """Raise `ValueError` unless rollouts can be cut as `sequence_length` says."""
+        length, minibatches = self.algorithm.sequence_length, self.algorithm.num_minibatches
+        if not jax.tree.leaves(models.initial_memory()):
+            if length is None:
+                return
+            raise ValueError(
+                f"`sequence_length` ({length}) is for networks that remember; these do not."
+            )
+        length = length or self.num_steps
+        if self.num_steps % length:
+            raise ValueError(
+                f"`sequence_length` ({length}) must divide `num_steps` ({self.num_steps})."
+            )
+        sequences = self.num_envs * self.num_steps // length
+        if sequences % minibatches:
+            raise ValueError(
+                f"`num_minibatches` ({minibatches}) must divide the sequences of a rollout, "
+                f"num_envs × num_steps / sequence_length = {sequences}."
+            )
 
 
 TUNED: Mapping[str, PPORecipe] = {

@@ -7,8 +7,9 @@ from jaxtyping import PRNGKeyArray
 
 from .. import validate
 from ..algorithms.protocol import AnyAlgorithm
-from ..nn.actor_critic import ActorCritic
+from ..nn.actor_critic import AbstractActorCritic, ActorCritic
 from ..nn.build import Activation
+from ..nn.shared import shared_actor_critic
 from ..types import Scalar
 from ..worlds import AbstractWorld
 from .ingredients import Ingredients, architecture, normalised
@@ -43,8 +44,9 @@ def actor_critic(
     *,
     discount: Scalar,
     num_minibatches: int = 1,
+    shared_trunk: bool = False,
 ) -> Ingredients:
-    """An actor and a critic with networks of their own, and rollouts to learn from.
+    """An actor and a critic, with networks of their own or one trunk, and rollouts to learn from.
 
     **Raises:** `ValueError` where the settings do not fit the environment or each other.
     """
@@ -66,7 +68,9 @@ def actor_critic(
         discount=discount,
     )
 
-    def models(key: PRNGKeyArray) -> ActorCritic:
+    def models(key: PRNGKeyArray) -> AbstractActorCritic:
+        if shared_trunk:
+            return shared_actor_critic(nets, key, log_std=recipe.initial_log_std)
         actor_key, critic_key = jr.split(key)
         actor = nets.actor(actor_key, log_std=recipe.initial_log_std)
         return ActorCritic(actor, nets.state_value(critic_key))
