@@ -1,18 +1,23 @@
 """A gated recurrent unit, and the actor–critic that acts on what it remembers."""
 
-from collections.abc import Callable
+import dataclasses
 from typing import Any
 
 import equinox as eqx
+import gymnasium as gym
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .actor_critic import AbstractActorCritic, ActorCritic
+from .actor_critic import AbstractActorCritic
+from .build import Architecture
 from .distributions import AbstractEntropicDistribution
 from .encoders import AbstractEncoder
 from .mlp import Linear, orthogonal
+from .policies import EntropicPolicy
+from .values import StateValue
 
 
 class GRU(eqx.Module):
@@ -60,28 +65,45 @@ def gru(inputs: int, size: int, *, key: PRNGKeyArray, dtype: Any = jnp.float32) 
 
 
 class RecurrentActorCritic(AbstractActorCritic):
-    """Layers, one GRU, and two linear heads that read what it remembers.
+    """A trunk, one GRU, and two heads that read what it remembers.
 
     Policy and value share the memory. What is worth remembering shows in the error of the value
     long before the policy gradient, which is noisier, tells it; and the recurrence, whose steps
-    cannot run side by side, is paid once.
+    cannot be taken side by side, is paid once.
     """
 
-    encoder: AbstractEncoder
-    layers: tuple[Linear, ...]
-    activation: Callable[[Array], Array] = eqx.field(static=True)
+    trunk: AbstractEncoder
     cell: GRU
-    heads: ActorCritic  # the memory is what they observe
+    actor: EntropicPolicy
+    critic: StateValue
 
     def __call__(
         self, observation: Any, memory: Float[Array, "*batch size"]
     ) -> tuple[AbstractEntropicDistribution, Float[Array, "*batch"], Float[Array, "*batch size"]]:
-        x = self.encoder(observation)
-        for layer in self.layers:
-            x = self.activation(layer(x))
-        memory = self.cell(x, memory)
-        distribution, value, _ = self.heads(memory, self.heads.initial_memory())
-        return distribution, value, memory
+        memory = self.cell(self.trunk(observation), memory)
+        distribution, _ = self.actor(memory, self.actor.initial_memory())
+        return distribution, self.critic(memory), memory
 
     def initial_memory(self) -> Float[Array, " size"]:
         return jnp.zeros_like(self.cell.bias)
+
+
+def recurrent_actor_critic(
+    nets: Architecture, key: PRNGKeyArray, *, size: int, log_std: float
+) -> RecurrentActorCritic:
+    """The hidden layers of `nets`, on its convolutions, a GRU of `size` units, two linear heads.
+
+    Orthogonal weights: gain √2 in the trunk, 1 in the GRU, 0.01 for the policy, 1 for the value.
+
+    **Raises:** `ValueError` where there are neither hidden layers nor convolutions.
+    """
+    trunk_key, cell_key, actor_key, critic_key = jr.split(key, 4)
+    trunk = nets.trunk(trunk_key)
+    remembered = gym.spaces.Box(-1.0, 1.0, (size,), np.float32)
+    heads = dataclasses.replace(nets, observation_space=remembered, hidden=(), conv_channels=None)
+    return RecurrentActorCritic(
+        trunk,
+        gru(trunk.size, size, key=cell_key, dtype=nets.dtype),
+        heads.actor(actor_key, log_std=log_std),
+        heads.state_value(critic_key),
+    )
