@@ -2,7 +2,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from rewardtogo.minibatches import shuffled_rows
+from rewardtogo.minibatches import shuffled_rows, shuffled_sequences
 
 
 @pytest.mark.parametrize(("size", "minibatches"), [(24, 4), (7, 1), (2, 2), (1, 1)])
@@ -27,3 +27,25 @@ def test_every_pass_is_shuffled_afresh(key):
 def test_minibatches_must_divide(key):
     with pytest.raises(ValueError, match=r"`num_minibatches` \(5\) must divide the 24 rows"):
         shuffled_rows(key, size=24, num_epochs=1, num_minibatches=5)
+
+
+@pytest.mark.parametrize(("length", "minibatches"), [(6, 2), (3, 4), (1, 3)])
+def test_sequences_are_steps_in_a_row_of_one_environment(length, minibatches, key):
+    """And every pass takes each step of each environment once."""
+    time, envs = 6, 4
+    rows = shuffled_sequences(
+        key, time=time, envs=envs, length=length, num_epochs=2, num_minibatches=minibatches
+    )
+    assert rows.shape == (2 * minibatches, length, time * envs // length // minibatches)
+    assert np.all(np.diff(rows, axis=1) == envs)
+    assert np.all(np.asarray(rows)[:, 0] // envs % length == 0)
+    for epoch in np.asarray(rows).reshape(2, -1):
+        assert np.array_equal(np.sort(epoch), np.arange(time * envs))
+
+
+def test_sequences_must_divide(key):
+    passes = {"num_epochs": 1, "num_minibatches": 3}
+    with pytest.raises(ValueError, match=r"`sequence_length` \(4\) must divide the 6 steps"):
+        shuffled_sequences(key, time=6, envs=2, length=4, **passes)
+    with pytest.raises(ValueError, match=r"`num_minibatches` \(3\) must divide the 4 rows"):
+        shuffled_sequences(key, time=6, envs=2, length=3, **passes)

@@ -56,6 +56,13 @@ def test_an_algorithm_on_the_wrong_actions(algorithm, place, words):
         ("ppo", CARTPOLE, {"hidden": (0,)}, "`hidden`.*got 0"),
         ("ppo", CARTPOLE, {"hidden": (64, -1)}, "`hidden`.*got -1"),
         ("ppo", CARTPOLE, {"num_envs": 3, "num_steps": 5}, r"`num_minibatches` \(4\).*= 15"),
+        (
+            "ppo",
+            CARTPOLE,
+            {"algorithm": rtg.PPO(sequence_length=16)},
+            r"`sequence_length` \(16\) is for networks that remember",
+        ),
+        ("ppo", CARTPOLE, {"shared_trunk": True, "hidden": ()}, "trunk needs layers: `hidden`"),
         ("reinforce", CARTPOLE, {"num_episodes": 0}, "`num_episodes`.*got 0"),
         ("reinforce", CARTPOLE, {"num_episodes": 1}, "at least 2"),  # leaves none out
         ("reinforce", CARTPOLE, {"max_episode_steps": -3}, "`max_episode_steps`.*got -3"),

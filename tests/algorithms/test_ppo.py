@@ -9,22 +9,42 @@ import numpy as np
 import pytest
 
 from algorithms.batches import CONTINUOUS, DISCRETE, networks, random_batch
-from rewardtogo.algorithms.ppo import PPO, Sample, explained_variance
-from rewardtogo.nn.actor_critic import ActorCritic
+from rewardtogo.algorithms.ppo import (
+    PPO,
+    AdvantageScale,
+    Objective,
+    Sample,
+    adapted,
+    explained_variance,
+)
+from rewardtogo.minibatches import shuffled_rows
+from rewardtogo.nn.actor_critic import AbstractActorCritic, Acted, ActorCritic
+from rewardtogo.nn.distributions import Categorical
 
 
 TIME, ENVS = 6, 4
+PLAIN: dict[str, Any] = {"advantage_scale": AdvantageScale.NONE}
+PENALTY: dict[str, Any] = {"objective": Objective.KL_PENALTY}
+
+
+def gathered(action_space):
+    """Models, and a rollout that they could have gathered."""
+    nets = networks(action_space)
+    # Scaled up: the last layer begins close to zero.
+    actor = jax.tree.map(lambda x: 10 * x, nets.actor(jr.key(1), log_std=-0.02))
+    models = ActorCritic(actor, nets.state_value(jr.key(2)))
+    batch = random_batch((TIME, ENVS), action_space)
+    return models, dataclasses.replace(batch, record=Acted(log_prob_by_hand(actor, batch)))
 
 
 @pytest.fixture(params=[DISCRETE, CONTINUOUS], ids=["discrete", "continuous"])
 def problem(request, x64):
-    """Models, and a rollout that they could have gathered."""
-    nets = networks(request.param)
-    # Scaled up: the last layer begins close to zero.
-    actor = jax.tree.map(lambda x: 10 * x, nets.actor(jr.key(1), log_std=-0.02))
-    models = ActorCritic(actor, nets.state_value(jr.key(2)))
-    batch = random_batch((TIME, ENVS), request.param)
-    return models, dataclasses.replace(batch, record=log_prob_by_hand(actor, batch))
+    return gathered(request.param)
+
+
+@pytest.fixture
+def discrete(x64):
+    return gathered(DISCRETE)
 
 
 def log_prob_by_hand(actor, batch):
@@ -66,12 +86,12 @@ def test_scores_follow_the_definition(problem, trace_decay):
     """A truncated step bootstraps from its own successor, a terminated one from nothing."""
     models, batch = problem
     algorithm = PPO(discount=0.9, trace_decay=trace_decay)
-    sample = algorithm.score(models.critic, batch)
+    sample = algorithm.score(models, batch)
     value, advantage = scored_by_hand(models.critic, batch, 0.9, trace_decay)
     assert np.allclose(sample.advantage, advantage, atol=1e-12)
     assert np.allclose(sample.value_target, value + advantage, atol=1e-12)
     assert np.allclose(sample.old_value, value, atol=1e-12)
-    assert np.array_equal(sample.old_log_prob, batch.record)
+    assert np.array_equal(sample.old_log_prob, batch.record.log_prob)
 
 
 def test_one_full_step_is_a_step_on_the_policy_gradient(problem):
@@ -84,7 +104,7 @@ def test_one_full_step_is_a_step_on_the_policy_gradient(problem):
         "trace_decay": 0.7,
     }
     coefs: dict[str, Any] = {"entropy_coef": 0.3, "value_coef": 0.7, "max_grad_norm": 0.05}
-    algorithm = PPO(learning_rate=0.01, normalise_advantage=False, **settings, **coefs)
+    algorithm = PPO(learning_rate=0.01, **PLAIN, **settings, **coefs)
     value, advantage = scored_by_hand(models.critic, batch, 0.9, 0.7)
 
     def objective(models):
@@ -107,27 +127,26 @@ def test_one_full_step_is_a_step_on_the_policy_gradient(problem):
 def test_advantages_are_standardised_within_the_minibatch(problem):
     models, batch = problem
     algorithm = PPO()
-    sample = algorithm.score(models.critic, batch)
-    same = lambda a: algorithm.loss(models, dataclasses.replace(sample, advantage=a))[0]
+    sample = algorithm.score(models, batch)
+    same = lambda a: algorithm.loss(models, dataclasses.replace(sample, advantage=a), 0.0)[0]
     standard = (sample.advantage - np.mean(sample.advantage)) / np.std(sample.advantage)
     assert np.allclose(same(sample.advantage), same(7 + 3 * sample.advantage), rtol=1e-6)
-    plain = dataclasses.replace(algorithm, normalise_advantage=False)
+    plain = dataclasses.replace(algorithm, **PLAIN)
     given = dataclasses.replace(sample, advantage=standard)
-    assert np.allclose(same(sample.advantage), plain.loss(models, given)[0], rtol=1e-6)
+    assert np.allclose(same(sample.advantage), plain.loss(models, given, 0.0)[0], rtol=1e-6)
 
 
 def test_loss_and_metrics_by_formula(problem):
     """Away from ratio 1, with the value clip: every number against NumPy."""
     models, batch = problem
-    algorithm = PPO(clip=0.2, value_clip=0.1, value_coef=0.7, entropy_coef=0.3)
-    algorithm = dataclasses.replace(algorithm, normalise_advantage=False)
-    sample = algorithm.score(models.critic, batch)
+    algorithm = PPO(clip=0.2, value_clip=0.1, value_coef=0.7, entropy_coef=0.3, **PLAIN)
+    sample = algorithm.score(models, batch)
     moved = jax.tree.map(
         lambda x: 2 * x + 0.3 * jnp.sin(jnp.arange(x.size)).reshape(x.shape), models
     )
-    loss, metrics = algorithm.loss(moved, sample)
+    loss, metrics = algorithm.loss(moved, sample, 0.0)
 
-    log_ratio = np.asarray(log_prob_by_hand(moved.actor, batch) - batch.record)
+    log_ratio = np.asarray(log_prob_by_hand(moved.actor, batch) - batch.record.log_prob)
     ratio, advantage = np.exp(log_ratio), np.asarray(sample.advantage)
     gain = np.minimum(ratio * advantage, np.clip(ratio, 0.8, 1.2) * advantage).mean()
     value, target = np.asarray(moved.critic(batch.observation)), np.asarray(sample.value_target)
@@ -157,13 +176,14 @@ def test_a_value_beyond_its_clip_gets_no_gradient_towards_the_target(x64):
     seen, one = jnp.ones((1, 3)), jnp.ones(1)
     value = models.critic(seen)
     target = value + 1
-    algorithm = PPO(value_clip=0.1, normalise_advantage=False)
+    algorithm = PPO(value_clip=0.1, **PLAIN)
 
     @jax.jit
     def slope(old_value):
         action = jnp.zeros(1, jnp.int32)
-        sample = Sample(seen, action, -one, old_value, 0 * one, target)
-        gradient = jax.grad(lambda m: algorithm.loss(m, sample)[0])(models)
+        old = Categorical(jnp.zeros((1, 4)))
+        sample = Sample(seen, action, one > 1, (), old, -one, old_value, 0 * one, target)
+        gradient = jax.grad(lambda m: algorithm.loss(m, sample, 0.0)[0])(models)
         return sum(jnp.abs(g).sum() for g in jax.tree.leaves(gradient.critic))
 
     assert slope(value - 0.2) == 0 and slope(value - 0.05) > 0
@@ -171,9 +191,9 @@ def test_a_value_beyond_its_clip_gets_no_gradient_towards_the_target(x64):
     assert slope(value + 0.2) > 0
 
 
-def test_annealing_ends_at_zero(problem):
+def test_annealing_ends_at_zero(discrete):
     """After `anneal_updates` rollouts of epochs × minibatches steps, nothing moves any more."""
-    models, batch = problem
+    models, batch = discrete
     algorithm = PPO(num_epochs=2, num_minibatches=3, anneal_updates=2, learning_rate=0.01)
     update = jax.jit(lambda state, key: algorithm.update(state, batch, key=key)[0])
     states = [algorithm.init(models)]
@@ -192,8 +212,172 @@ def test_annealing_ends_at_zero(problem):
     assert moved[1] < 0.01 * (6 + 5 + 4 + 3 + 2 + 1) / 12 * 1.1
 
 
-def test_minibatches_must_divide(problem):
+def test_advantages_of_the_whole_rollout_are_standardised_once(problem):
+    """The same numbers in every minibatch; what the value is fitted to is left alone."""
     models, batch = problem
+    raw = PPO(**PLAIN).score(models, batch)
+    whole = PPO(advantage_scale=AdvantageScale.BATCH)
+    scaled = whole.score(models, batch)
+    assert np.array_equal(scaled.value_target, raw.value_target)
+    advantage = np.asarray(raw.advantage)
+    by_hand = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+    assert np.allclose(scaled.advantage, by_hand, rtol=1e-12)
+    part = jax.tree.map(lambda x: x[:2], scaled)
+    kept = -np.mean(by_hand[:2])  # at ratio 1
+    assert np.allclose(whole.loss(models, part, 0.0)[1]["train/policy_gradient_loss"], kept)
+
+
+class OneNumber(AbstractActorCritic):
+    """Two actions, the first of probability σ(x); the value is 0."""
+
+    x: Any
+
+    def __call__(self, observation, memory):
+        logits = jnp.stack([self.x, jnp.zeros_like(self.x)])
+        logits = jnp.broadcast_to(logits[None], (len(observation), 2))
+        return Categorical(logits), jnp.zeros(len(observation)), memory
+
+    def initial_memory(self):
+        return ()
+
+
+@pytest.mark.parametrize(
+    ("objective", "advantage", "slopes"),
+    [
+        (Objective.CLIP, 1.0, [1, 1, 0]),
+        (Objective.CLIP, -1.0, [0, -1, -1]),
+        (Objective.KL_PENALTY, 1.0, [1, 1, 1]),
+        (Objective.KL_PENALTY, -1.0, [-1, -1, -1]),
+    ],
+)
+def test_slope_of_the_objective_in_the_ratio(objective, advantage, slopes, x64):
+    """A5, of the whole loss without its other terms, at ratios of 0.7, 1 and 1.3."""
+    algorithm = PPO(clip=0.2, value_coef=0.0, objective=objective, **PLAIN)
+    action, one, before = jnp.zeros(1, jnp.int32), jnp.ones(1), 0.25
+    old = Categorical(jnp.log(jnp.array([[before, 1 - before]])))
+    given = (old.log_prob(action), 0 * one, advantage * one, 0 * one)
+    sample = Sample(jnp.ones((1, 3)), action, one > 1, (), old, *given)
+    slope = jax.jit(jax.grad(lambda x: -algorithm.loss(OneNumber(x), sample, 0.0)[0]))
+    for ratio, expected in zip([0.7, 1.0, 1.3], slopes, strict=True):
+        chance = before * ratio
+        ratio_slope = chance * (1 - chance) / before  # dρ/dx
+        ours = slope(jnp.log(chance / (1 - chance))) / ratio_slope
+        assert np.allclose(ours, expected, atol=1e-12)
+
+
+def test_the_penalty_has_no_slope_at_the_old_policy(problem):
+    """There the gradient is the plain policy gradient, whatever β; elsewhere it is not."""
+    models, batch = problem
+    algorithm = PPO(value_coef=0.0, **PENALTY, **PLAIN)
+    sample = algorithm.score(models, batch)
+
+    def plain(models):
+        return -jnp.mean(sample.advantage * log_prob_by_hand(models.actor, batch))
+
+    gradient = jax.jit(jax.grad(lambda m, beta: algorithm.loss(m, sample, beta)[0]))
+    close = lambda a, b: all(
+        np.allclose(x, y, rtol=1e-10, atol=1e-13)
+        for x, y in zip(*map(jax.tree.leaves, (a, b)), strict=True)
+    )
+    expected = jax.jit(jax.grad(plain))(models)
+    assert close(gradient(models, 7.0), expected) and close(gradient(models, 0.0), expected)
+    moved = jax.tree.map(lambda x: 0.9 * x, models)
+    assert not close(gradient(moved, 7.0), gradient(moved, 0.0))
+
+
+def kl_by_hand(old, new, batch):
+    """KL(old ‖ new), written out."""
+    old, new = (actor(batch.observation, ())[0] for actor in (old, new))
+    if batch.action.dtype == jnp.int32:
+        before, after = jax.nn.softmax(old.logits), jax.nn.softmax(new.logits)
+        return (before * (jnp.log(before) - jnp.log(after))).sum(-1)
+    ratio = jnp.exp(2 * (old.log_std - new.log_std))
+    shift = ((old.mean - new.mean) / jnp.exp(new.log_std)) ** 2
+    return 0.5 * (ratio + shift - 1 - jnp.log(ratio)).sum(-1)
+
+
+def test_the_penalised_loss_by_formula(problem):
+    models, batch = problem
+    algorithm = PPO(value_coef=0.0, **PENALTY, **PLAIN)
+    sample = algorithm.score(models, batch)
+    moved = jax.tree.map(lambda x: 0.8 * x, models)
+    ratio = np.exp(log_prob_by_hand(moved.actor, batch) - batch.record.log_prob)
+    kl = kl_by_hand(models.actor, moved.actor, batch)
+    expected = np.mean(-ratio * sample.advantage + 3.0 * kl)
+    assert np.allclose(algorithm.loss(moved, sample, 3.0)[0], expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("kl", "factor"),
+    [(0.0, 0.5), (0.0066, 0.5), (0.0067, 1), (0.01, 1), (0.0149, 1), (0.0151, 2), (9.0, 2)],
+)
+def test_the_coefficient_adapts(kl, factor, x64):
+    """Halved below 0.01/1.5, doubled above 0.015, else kept."""
+    assert adapted(jnp.array(3.0), jnp.array(kl), target=0.01) == 3 * factor
+
+
+@pytest.mark.parametrize(("kl", "first"), [(0.0, 1e-10), (1.0, 1e10)])
+def test_the_coefficient_can_always_come_back(kl, first, x64):
+    kl_coef = jnp.array(first)
+    assert adapted(kl_coef, jnp.array(kl), target=0.01) == kl_coef
+
+
+def test_an_update_hands_its_coefficient_on(discrete):
+    """It belongs to the divergence that the whole update made, over the whole rollout."""
+    models, batch = discrete
+    settings = {"num_epochs": 2, "num_minibatches": 2, "learning_rate": 1e-2} | PENALTY
+
+    @jax.jit
+    def updated(target):
+        algorithm = PPO(initial_kl_coef=0.3, kl_target=target, **settings)
+        return algorithm.update(algorithm.init(models), batch, key=jr.key(0))
+
+    state, metrics = updated(1.0)
+    kl = np.mean(kl_by_hand(models.actor, state.learner.model.actor, batch))
+    assert kl > 1e-5 and np.allclose(metrics["train/kl"], kl, rtol=1e-9)
+    assert metrics["train/kl_coef"] == 0.3 and state.kl_coef == 0.15
+    assert updated(kl / 2)[0].kl_coef == 0.6 and updated(kl)[0].kl_coef == 0.3
+
+
+def test_a_tiny_target_allows_one_step(discrete):
+    """At the first minibatch the policies are the same; at the second they differ."""
+    models, batch = discrete
+    free = PPO(num_epochs=2, num_minibatches=3, learning_rate=1e-2, anneal_updates=2)
+
+    @jax.jit
+    def updated(target_kl, state):
+        algorithm = dataclasses.replace(free, target_kl=target_kl)
+        return algorithm.update(state, batch, key=jr.key(0))
+
+    stopped, metrics = updated(1e-12, free.init(models))
+    assert metrics["train/step_fraction"] == pytest.approx(1 / 6)
+    # Looked at were two: the step that was taken, of divergence 0, and the one that was not.
+    last = free.loss(stopped.learner.model, *second_minibatch(free, models, batch))[1]
+    assert np.allclose(2 * metrics["train/approx_kl"], last["train/approx_kl"], rtol=1e-6)
+    # Adam's first step moves by no more than the rate, and by nearly that where it moves at all.
+    pairs = zip(*map(jax.tree.leaves, (models, stopped.learner.model)), strict=True)
+    assert 0.009 < max(float(jnp.abs(a - b).max()) for a, b in pairs) <= 0.01
+    # The rate falls by iterations, whether or not their steps were taken.
+    adam, clock = sorted(int(x) for x in jax.tree.leaves(stopped.learner.opt_state) if x.ndim == 0)
+    assert (adam, clock) == (1, 6)
+
+    never, metrics = updated(1e9, free.init(models))
+    assert metrics["train/step_fraction"] == 1
+    plain, metrics = jax.jit(lambda s: free.update(s, batch, key=jr.key(0)))(free.init(models))
+    assert "train/step_fraction" not in metrics
+    for a, b in zip(*map(jax.tree.leaves, (never, plain)), strict=True):
+        assert np.allclose(a, b, rtol=1e-12)
+
+
+def second_minibatch(algorithm, models, batch):
+    """Its samples, and the coefficient that nothing reads."""
+    samples = algorithm.score(models, batch)
+    rows = shuffled_rows(jr.key(0), size=TIME * ENVS, num_epochs=2, num_minibatches=3)[1]
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[rows], samples), 0.0
+
+
+def test_minibatches_must_divide(discrete):
+    models, batch = discrete
     algorithm = PPO(num_minibatches=5)
     with pytest.raises(ValueError, match=r"`num_minibatches` \(5\) must divide .*24"):
         algorithm.update(algorithm.init(models), batch, key=jr.key(0))
@@ -220,6 +404,11 @@ OUT_OF_RANGE = [
     ("value_coef", -1.0, "`value_coef` .* got -1.0"),
     ("max_grad_norm", 0.0, "`max_grad_norm` .* got 0.0"),
     ("value_clip", 0.0, "`value_clip` .* got 0.0"),
+    ("kl_target", 0.0, "`kl_target` .* got 0.0"),
+    ("initial_kl_coef", 0.0, "`initial_kl_coef` .* got 0.0"),
+    ("adam_epsilon", 0.0, "`adam_epsilon` .* got 0.0"),
+    ("sequence_length", 0, "`sequence_length` must be a whole number, at least 1; got 0"),
+    ("target_kl", -0.1, "`target_kl` .* got -0.1"),
     ("anneal_updates", -1, "`anneal_updates` must be a whole number, at least 0; got -1"),
 ]
 

@@ -195,15 +195,17 @@ class PPO(AbstractAlgorithm[AbstractActorCritic, PPOState, Transition]):
             minibatch = jax.tree.map(lambda x: x[rows], flat)
             stepped, metrics = descend(self.loss, learner, self.optimiser, minibatch, state.kl_coef)
             if self.target_kl is None:
-                return (stepped, going), (metrics, going)
-            goes_on = going & ~(metrics["train/approx_kl"] > 1.5 * self.target_kl)
-            metrics |= {"train/step_fraction": goes_on.astype(metrics["train/loss"].dtype)}
-            return (chosen(goes_on, stepped, learner), goes_on), (metrics, going)
+                return (stepped, going), (metrics, going, going)
+            taken = going & ~(metrics["train/approx_kl"] > 1.5 * self.target_kl)
+            return (chosen(taken, stepped, learner), taken), (metrics, going, taken)
 
-        carry = (state.learner, jnp.array(True))
         rows = self._minibatches(samples, key)
-        (fitted, _), (metrics, looked) = filter_scan(step, carry, rows)
-        return fitted, {name: jnp.mean(m, where=looked) for name, m in metrics.items()}
+        (fitted, _), seen = filter_scan(step, (state.learner, jnp.array(True)), rows)
+        metrics, looked_at, taken = seen
+        metrics = {name: jnp.mean(m, where=looked_at) for name, m in metrics.items()}
+        if self.target_kl is not None:
+            metrics["train/step_fraction"] = jnp.mean(taken, dtype=metrics["train/loss"].dtype)
+        return fitted, metrics
 
     def _minibatches(self, samples: Sample, key: PRNGKeyArray) -> Int[Array, "steps *time rows"]:
         """Which steps of the flattened rollout each minibatch holds."""

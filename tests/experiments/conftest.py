@@ -1,0 +1,1 @@
+from quick_compiles import quick_compiles as quick_compiles
