@@ -26,6 +26,7 @@ PAGES = {
     "python": ["python.md", "runs.md"],  # the first page trains the run that the second reads
     "callbacks": ["callbacks-as-a-loop.md"],
     "environments": ["environments.md"],
+    "memory": ["partial-observation.md"],
     "exact": ["solving.md", "lab.md"],
     "algorithms": [f"algorithms/{name}.md" for name in ALGORITHMS],
 }

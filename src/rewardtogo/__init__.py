@@ -33,6 +33,7 @@ __all__ = [
     "DQNRecipe",
     "Divergence",
     "Episodes",
+    "History",
     "Method",
     "NPGRecipe",
     "Normalised",

@@ -11,6 +11,7 @@ from .algorithms.reinforce import REINFORCE as REINFORCE, Baseline as Baseline
 from .algorithms.sac import SAC as SAC
 from .algorithms.td3 import TD3 as TD3
 from .algorithms.trpo import TRPO as TRPO, Divergence as Divergence
+from .envs.history import History as History
 from .envs.registry import make as make
 from .fit import fit as fit
 from .recipes import (

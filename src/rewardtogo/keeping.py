@@ -158,7 +158,9 @@ def differences_from_saved(folder: RunFolder, settings: Settings) -> list[str]:
         "recipe": data["recipe"] | {"total_steps": None},
         "run": {name: value for name, value in data["run"].items() if name not in MAY_CHANGE},
     }
-    changed = differences(fixed(saved), fixed(wanted))
+    # What a folder of an older version does not name has its default.
+    whole = to_json(settings_from_json(saved))
+    changed = differences(fixed(whole), fixed(wanted))
     if changed:
         raise ValueError(
             f"the run in {folder.path} goes on with its own settings, but {'; '.join(changed)}. "

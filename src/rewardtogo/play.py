@@ -42,7 +42,7 @@ def play(
     arguments = env_args(saved.settings.run.env_arg) | {"render_mode": "rgb_array"}
     frames, returns = [], []
     with (
-        contextlib.closing(make_host(name, arguments)()) as env,
+        contextlib.closing(make_host(name, arguments, saved.settings.run.history)()) as env,
         Progress(num_episodes, unit="episodes") as progress,
     ):
         progress.begin()
@@ -67,7 +67,7 @@ def _twin(name: str) -> str:
                 f"{name} is a finite MDP without a picture: Gymnasium has no {twin!r}."
             )
         return twin
-    if ":" in name and is_jax_environment(name):
+    if is_jax_environment(name) and name not in gym.registry:
         raise ValueError(f"{name} is written in JAX and has no pictures to show.")
     return name
 

@@ -8,6 +8,7 @@ from typing import Any
 import equinox as eqx
 import gymnasium as gym
 import jax
+import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jaxtyping import PyTree
@@ -115,7 +116,9 @@ class Predictor:
         if isinstance(self.observation_space, gym.spaces.Discrete):
             observation = observation - self.observation_space.start
         self._key, key = jr.split(self._key)
-        memory = self._initial_memory if state is None else state
+        batch = observation.shape[: observation.ndim - len(shape)]
+        begin = lambda x: jnp.broadcast_to(x, (*batch, *x.shape))
+        memory = jax.tree.map(begin, self._initial_memory) if state is None else state
         action, memory = self._act(observation, memory, key, deterministic)
         action = np.asarray(action)
         if isinstance(self.action_space, gym.spaces.Discrete):

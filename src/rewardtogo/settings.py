@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeVar
 
 from . import validate
+from .envs.history import History
 from .recipes import RECIPES, Recipe
 from .worlds import AbstractWorld, Backend, make_world
 
@@ -30,6 +31,10 @@ class RunSettings:
     """Where the environment lives; auto takes the JAX version where there is one."""
     env_arg: tuple[str, ...] = ()
     """Arguments of the environment, as `name=value`."""
+    stack: int = 1
+    """Observations that a policy sees together, this step's and those before; 1 is this one's."""
+    past_action: bool = False
+    """Let an observation be followed by the action that led to it."""
     env_timeout: float = 60.0
     """Seconds after which a host environment's step counts as hung; 0 waits for ever."""
     env_workers: int = 0
@@ -58,6 +63,12 @@ class RunSettings:
             if not self.eval_every:
                 raise ValueError("`stop_at_return` looks at evaluations: set `eval_every` too.")
         env_args(self.env_arg)
+        _ = self.history
+
+    @property
+    def history(self) -> History:
+        """What of the past an observation holds."""
+        return History(stack=self.stack, past_action=self.past_action)
 
 
 # Steps and seeds are 32-bit numbers inside compiled programs.
@@ -98,6 +109,7 @@ class Settings:
             run_seed=self.run.seed,
             backend=self.run.backend,
             env_args=env_args(self.run.env_arg),
+            history=self.run.history,
             timeout=self.run.env_timeout or None,
             num_workers=self.run.env_workers,
         )

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import gymnasium as gym
 
 from .envs.factory import HostFactory, make_host, time_limit
+from .envs.history import NO_HISTORY, History
 from .envs.host import AbstractPool, InProcess
 from .envs.protocol import AbstractEnvironment
 from .envs.registry import TABULAR, is_jax_environment, make
@@ -187,13 +188,15 @@ def make_world(
     run_seed: int,
     backend: Backend = "auto",
     env_args: Mapping[str, Any] = {},
+    history: History = NO_HISTORY,
     timeout: float | None = None,
     num_workers: int = 0,
 ) -> AbstractWorld:
     """Find the environment `name`: in JAX where there is such a version, else in Gymnasium.
 
-    **Arguments:** `timeout`: seconds after which a host environment counts as hung. `num_workers`:
-    processes for host environments; 0 steps them in this one.
+    **Arguments:** `history`: what of the past an observation holds. `timeout`: seconds after which
+    a host environment counts as hung. `num_workers`: processes for host environments; 0 steps them
+    in this one.
     **Raises:** `ValueError` for a name, an argument or a space that will not do.
     """
     if backend == "gymnasium" and name.startswith(TABULAR):
@@ -202,9 +205,9 @@ def make_world(
             f"{TABULAR!r} would be Gymnasium's name."
         )
     if is_jax_world(name, backend):
-        env = make(name, env_args)
+        env = history.around(make(name, env_args))
         if isinstance(env.action_space, gym.spaces.Box):
             env = ScaledActions(env)
         return JaxWorld(name, env, num_seeds)
-    factory = make_host(name, env_args)
+    factory = make_host(name, env_args, history)
     return HostWorld(name, factory, num_seeds, run_seed, timeout, num_workers)

@@ -10,6 +10,8 @@ from typing import Any
 
 import gymnasium as gym
 
+from rewardtogo.envs.history import NO_HISTORY, History
+
 
 @dataclass(frozen=True)
 class HostFactory:
@@ -17,30 +19,34 @@ class HostFactory:
 
     `name` is a Gymnasium id, or "package.module:Name-v0", where importing the module registers it.
     A dictionary of observations is flattened to one vector, part after part in its space's order,
-    discrete ones one-hot (`gymnasium.spaces.flatten`).
+    discrete ones one-hot (`gymnasium.spaces.flatten`). `history`: what of the past they hold.
     """
 
     name: str
     env_args: Mapping[str, Any] = field(default_factory=dict)
+    history: History = NO_HISTORY
 
     def __call__(self) -> gym.Env:
         with _quiet():
             env = gym.make(self.name, disable_env_checker=True, **self.env_args)
         if is_flat_dict(env.observation_space):
-            return gym.wrappers.FlattenObservation(env)
-        return env
+            env = gym.wrappers.FlattenObservation(env)
+        return self.history.around_gym(env)
 
 
-def make_host(name: str, env_args: Mapping[str, Any] = {}) -> HostFactory:
+def make_host(
+    name: str, env_args: Mapping[str, Any] = {}, history: History = NO_HISTORY
+) -> HostFactory:
     """Return a factory of the Gymnasium environment `name`, after making one to see that it works.
 
     **Arguments:** `name`: a Gymnasium id such as "LunarLander-v3", or "package.module:Name-v0" for
     one that importing the module registers. `env_args`: arguments of the environment's class.
+    `history`: what of the past an observation holds.
     **Raises:** `ValueError` if the name is unknown, a package is missing, an argument is refused,
     or a space is neither a box nor discrete, nor for observations a dictionary of these.
     """
     require_known(name)
-    factory = HostFactory(name, dict(env_args))
+    factory = HostFactory(name, dict(env_args), history)
     try:
         env = factory()
     except (gym.error.DependencyNotInstalled, ImportError) as error:

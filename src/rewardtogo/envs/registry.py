@@ -11,6 +11,8 @@ from rewardtogo.envs.classic.cartpole import CartPole
 from rewardtogo.envs.classic.mountain_car import MountainCar
 from rewardtogo.envs.classic.mountain_car_continuous import MountainCarContinuous
 from rewardtogo.envs.classic.pendulum import Pendulum
+from rewardtogo.envs.memory.cart_pole import cart_pole_positions
+from rewardtogo.envs.memory.t_maze import t_maze
 from rewardtogo.envs.minatar.asterix import asterix
 from rewardtogo.envs.minatar.breakout import breakout
 from rewardtogo.envs.minatar.freeway import freeway
@@ -22,10 +24,12 @@ from rewardtogo.envs.wrappers import TimeLimit
 from rewardtogo.tabular.catalogue import problem
 
 
-# Gymnasium's names, with its limits on the length of an episode: MinAtar registers none.
+# Gymnasium's names, with its limits on the length of an episode: MinAtar registers none. Then our
+# own that need a memory; the maze's limit goes with its length.
 _ENVIRONMENTS: dict[str, tuple[Callable[..., AbstractEnvironment], int | None]] = {
     "Acrobot-v1": (Acrobot, 500),
     "CartPole-v1": (CartPole, 500),
+    "CartPolePositions-v1": (cart_pole_positions, 500),
     "MinAtar/Asterix-v1": (asterix, None),
     "MinAtar/Breakout-v1": (breakout, None),
     "MinAtar/Freeway-v1": (freeway, None),
@@ -34,6 +38,7 @@ _ENVIRONMENTS: dict[str, tuple[Callable[..., AbstractEnvironment], int | None]] 
     "MountainCar-v0": (MountainCar, 200),
     "MountainCarContinuous-v0": (MountainCarContinuous, 999),
     "Pendulum-v1": (Pendulum, 200),
+    "TMaze-v0": (t_maze, None),
 }
 
 # "tabular:FrozenLake-v1" is the finite MDP of that name; no module of this name can be reached.

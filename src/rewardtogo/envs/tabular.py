@@ -9,6 +9,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray, Shaped
 
+from rewardtogo.envs.history import WithHistory
 from rewardtogo.envs.protocol import AbstractEnvironment, Step
 from rewardtogo.envs.wrappers import TimeLimit
 from rewardtogo.tabular.finite_horizon import optimal_finite_horizon_return
@@ -148,6 +149,8 @@ def exact_optimum(environment: AbstractEnvironment) -> Optimum | None:
     if not isinstance(environment, TimeLimit):
         return None
     inside, steps = environment.env, environment.max_steps
+    if isinstance(inside, WithHistory):
+        inside = inside.env
     if not isinstance(inside, TabularEnvironment):
         return None
     undiscounted = dataclasses.replace(inside.mdp, discount=1.0)

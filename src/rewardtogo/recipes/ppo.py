@@ -37,6 +37,8 @@ class PPORecipe:
     """Nonlinearity between layers."""
     shared_trunk: bool = False
     """Policy and value function share all layers but their last, convolutions included."""
+    recurrent_size: int | None = None
+    """Units of a GRU after layers that both share; it remembers the episode. None is no memory."""
     initial_log_std: float = 0.0
     """log σ of a continuous policy before training, in units of half the action range."""
     normalise_observation: bool = False
@@ -55,6 +57,7 @@ class PPORecipe:
             discount=self.algorithm.discount,
             num_minibatches=self.algorithm.num_minibatches,
             shared_trunk=self.shared_trunk,
+            recurrent_size=self.recurrent_size,
         )
         models = eqx.filter_eval_shape(ingredients.models, jr.key(0))
         self.check_sequences(models)
@@ -84,6 +87,17 @@ class PPORecipe:
 
 TUNED: Mapping[str, PPORecipe] = {
     "CartPole-v1": PPORecipe(algorithm=PPO(learning_rate=1e-3, entropy_coef=0.01), num_envs=4),
+    # Policy and value share the memory: unless rewards are scaled down, the error of the value is
+    # all that the gradient, whose norm is limited, has room for.
+    "CartPolePositions-v1": PPORecipe(
+        algorithm=PPO(learning_rate=1e-3, entropy_coef=0.01),
+        num_envs=32,
+        hidden=(64,),
+        recurrent_size=64,
+        normalise_observation=True,
+        normalise_reward=True,
+        total_steps=1_000_000,
+    ),
     "Acrobot-v1": PPORecipe(algorithm=PPO(entropy_coef=0.01)),
     # The reward's scale is far from one here, and late in training the step must shrink: without
     # annealing the divergence grows as σ falls, and seeds come apart.
@@ -95,6 +109,14 @@ TUNED: Mapping[str, PPORecipe] = {
         num_steps=512,
         normalise_reward=True,
         total_steps=300_000,
+    ),
+    "TMaze-v0": PPORecipe(
+        algorithm=PPO(learning_rate=1e-3, entropy_coef=0.01),
+        num_envs=64,
+        hidden=(64,),
+        recurrent_size=64,
+        normalise_reward=True,
+        total_steps=2_000_000,
     ),
     # Falls teach to stay away from the cliff long before the goal is found beyond it: only a strong
     # entropy bonus, against rewards of deviation one, goes on exploring.

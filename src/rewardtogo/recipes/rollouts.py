@@ -9,6 +9,7 @@ from .. import validate
 from ..algorithms.protocol import AnyAlgorithm
 from ..nn.actor_critic import AbstractActorCritic, ActorCritic
 from ..nn.build import Activation
+from ..nn.recurrent import recurrent_actor_critic
 from ..nn.shared import shared_actor_critic
 from ..types import Scalar
 from ..worlds import AbstractWorld
@@ -45,14 +46,19 @@ def actor_critic(
     discount: Scalar,
     num_minibatches: int = 1,
     shared_trunk: bool = False,
+    recurrent_size: int | None = None,
 ) -> Ingredients:
     """An actor and a critic, with networks of their own or one trunk, and rollouts to learn from.
+
+    With `recurrent_size` they have one trunk, and one GRU of so many units after it.
 
     **Raises:** `ValueError` where the settings do not fit the environment or each other.
     """
     validate.count("num_envs", recipe.num_envs)
     validate.count("num_steps", recipe.num_steps)
     validate.in_interval("initial_log_std", recipe.initial_log_std, -20.0, 5.0)
+    if recurrent_size is not None:
+        validate.count("recurrent_size", recurrent_size)
     size = recipe.num_envs * recipe.num_steps
     if size % num_minibatches:
         raise ValueError(
@@ -69,6 +75,10 @@ def actor_critic(
     )
 
     def models(key: PRNGKeyArray) -> AbstractActorCritic:
+        if recurrent_size is not None:
+            return recurrent_actor_critic(
+                nets, key, size=recurrent_size, log_std=recipe.initial_log_std
+            )
         if shared_trunk:
             return shared_actor_critic(nets, key, log_std=recipe.initial_log_std)
         actor_key, critic_key = jr.split(key)
