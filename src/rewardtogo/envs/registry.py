@@ -11,6 +11,7 @@ from rewardtogo.envs.classic.cartpole import CartPole
 from rewardtogo.envs.classic.mountain_car import MountainCar
 from rewardtogo.envs.classic.mountain_car_continuous import MountainCarContinuous
 from rewardtogo.envs.classic.pendulum import Pendulum
+from rewardtogo.envs.linear_quadratic import LinearQuadratic
 from rewardtogo.envs.minatar.asterix import asterix
 from rewardtogo.envs.minatar.breakout import breakout
 from rewardtogo.envs.minatar.freeway import freeway
@@ -22,10 +23,12 @@ from rewardtogo.envs.wrappers import TimeLimit
 from rewardtogo.tabular.catalogue import problem
 
 
-# Gymnasium's names, with its limits on the length of an episode: MinAtar registers none.
+# Gymnasium's names but for the linear–quadratic problem, with its limits on the length of an
+# episode: MinAtar registers none.
 _ENVIRONMENTS: dict[str, tuple[Callable[..., AbstractEnvironment], int | None]] = {
     "Acrobot-v1": (Acrobot, 500),
     "CartPole-v1": (CartPole, 500),
+    "LinearQuadratic-v0": (LinearQuadratic, 50),
     "MinAtar/Asterix-v1": (asterix, None),
     "MinAtar/Breakout-v1": (breakout, None),
     "MinAtar/Freeway-v1": (freeway, None),
