@@ -111,8 +111,8 @@ class LinearQuadraticProblem:
         """
         root = self.discount**0.5
         a, b = root * self.dynamics, root * self.control
-        p = scipy.linalg.solve_discrete_are(a, b, self.state_cost, self.action_cost)
-        return -scipy.linalg.solve(self.action_cost + b.T @ p @ b, b.T @ p @ a)
+        p = np.asarray(scipy.linalg.solve_discrete_are(a, b, self.state_cost, self.action_cost))
+        return -np.linalg.solve(self.action_cost + b.T @ p @ b, b.T @ p @ a)
 
     def episode_return(
         self, gain: Float[np.ndarray, "actions states"], *, steps: int
