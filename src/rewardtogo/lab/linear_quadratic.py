@@ -111,7 +111,7 @@ class LinearQuadraticProblem:
         """
         root = self.discount**0.5
         a, b = root * self.dynamics, root * self.control
-        p = np.asarray(scipy.linalg.solve_discrete_are(a, b, self.state_cost, self.action_cost))
+        p = scipy.linalg.solve_discrete_are(a, b, self.state_cost, self.action_cost)
         return -np.linalg.solve(self.action_cost + b.T @ p @ b, b.T @ p @ a)
 
     def episode_return(
@@ -129,7 +129,7 @@ class LinearQuadraticProblem:
         """The same with states (1, s): its linear policies are the affine ones of this."""
 
         def extended(matrix: np.ndarray, first: float) -> np.ndarray:
-            return scipy.linalg.block_diag([[first]], matrix)
+            return np.asarray(scipy.linalg.block_diag([[first]], matrix))
 
         return LinearQuadraticProblem(
             extended(self.dynamics, 1.0),

@@ -58,4 +58,15 @@ class DPGRecipe:
         return Ingredients(self.algorithm, world.rollout(self.num_envs, self.num_steps), models)
 
 
-TUNED: Mapping[str, DPGRecipe] = {}
+TUNED: Mapping[str, DPGRecipe] = {
+    "LinearQuadratic-v0": DPGRecipe(
+        algorithm=DPG(discount=0.95, natural=True, learning_rate=0.03), total_steps=100_000
+    ),
+    # A policy of 20 numbers swings up; longer rollouts keep the critic's 55 unknowns steady.
+    "Pendulum-v1": DPGRecipe(
+        algorithm=DPG(discount=0.95, natural=True, learning_rate=0.03, exploration_noise=0.5),
+        num_envs=32,
+        policy_degree=3,
+        value_degree=4,
+    ),
+}
