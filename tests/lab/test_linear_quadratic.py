@@ -96,6 +96,7 @@ def test_the_best_gain_is_best():
     assert np.allclose(best, gain) and np.allclose(PROBLEM.value(best)[0], p)
 
 
-def test_an_endless_return_is_refused():
+@pytest.mark.parametrize("asked", [PROBLEM.value, PROBLEM.moments])
+def test_an_endless_return_is_refused(asked):
     with pytest.raises(ValueError, match="no finite return"):
-        PROBLEM.value(GAIN + 10)
+        asked(GAIN + 10)

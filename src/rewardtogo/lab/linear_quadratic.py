@@ -32,8 +32,15 @@ class LinearQuadraticProblem:
     discount: float
 
     def closed_loop(self, gain: Gain) -> Inexact[np.ndarray, "states states"]:
-        """$F = A + BK$."""
-        return self.dynamics + self.control @ gain
+        r"""$F = A + BK$.
+
+        **Raises:** `ValueError` where $\gamma\rho(F)^2 \ge 1$: no return is finite there.
+        """
+        loop = self.dynamics + self.control @ gain
+        growth = self.discount * np.abs(np.linalg.eigvals(loop)).max() ** 2
+        if growth >= 1:
+            raise ValueError(f"this gain has no finite return: γρ(A + BK)² = {growth:g}.")
+        return loop
 
     def cost(self, gain: Gain) -> Inexact[np.ndarray, "states states"]:
         r"""$Q + K^\top RK$: a step costs $s^\top(\cdot)s$."""
@@ -47,13 +54,8 @@ class LinearQuadraticProblem:
         $$P = Q + K^\top RK + \gamma F^\top PF, \qquad c = \gamma\,\mathrm{tr}(PW) / (1 - \gamma)$$
 
         A Lyapunov equation, solved as one linear system.
-
-        **Raises:** `ValueError` where $\gamma\rho(F)^2 \ge 1$: no return is finite there.
         """
         loop = self.closed_loop(gain)
-        growth = self.discount * np.abs(np.linalg.eigvals(loop)).max() ** 2
-        if growth >= 1:
-            raise ValueError(f"this gain has no finite return: γρ(A + BK)² = {growth:g}.")
         system = np.eye(loop.size) - self.discount * np.kron(loop.T, loop.T)
         p = np.linalg.solve(system, self.cost(gain).ravel()).reshape(loop.shape)
         constant = self.discount * np.trace(p @ self.noise) / (1 - self.discount)
@@ -118,8 +120,8 @@ class LinearQuadraticProblem:
         self, gain: Float[np.ndarray, "actions states"], *, steps: int
     ) -> Float[np.ndarray, ""]:
         """The expected sum of the first `steps` rewards, without discount."""
-        loop, cost, moment = self.closed_loop(gain), self.cost(gain), self.start
-        total = 0.0
+        loop, cost = self.dynamics + self.control @ gain, self.cost(gain)
+        total, moment = 0.0, self.start
         for _ in range(steps):
             total -= np.trace(cost @ moment)
             moment = loop @ moment @ loop.T + self.noise
