@@ -3,6 +3,7 @@
 from ._version import __version__ as __version__
 from .algorithms.a2c import A2C as A2C, ReturnTarget as ReturnTarget
 from .algorithms.ddpg import DDPG as DDPG
+from .algorithms.dpg import DPG as DPG, NextAction as NextAction
 from .algorithms.dqn import DQN as DQN
 from .algorithms.normalised import Normalised as Normalised
 from .algorithms.npg import NPG as NPG
@@ -17,6 +18,7 @@ from .fit import fit as fit
 from .recipes import (
     A2CRecipe as A2CRecipe,
     DDPGRecipe as DDPGRecipe,
+    DPGRecipe as DPGRecipe,
     DQNRecipe as DQNRecipe,
     NPGRecipe as NPGRecipe,
     PPORecipe as PPORecipe,

@@ -6,6 +6,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 
+from rewardtogo.lab.linear_quadratic import LinearQuadraticProblem
 from rewardtogo.lab.theorems import (
     baselines,
     deterministic,
@@ -68,12 +69,12 @@ SWAPPED = SimpleNamespace(
     batch_mean=baselines.baselines.leave_one_out, leave_one_out=baselines.baselines.batch_mean
 )
 TERMINAL_COUNTED = lambda mdp, policy: OCCUPANCY(mdp, policy) + np.asarray(mdp.terminal)
-FROM_THE_SECOND_STEP = lambda problem, theta, *, first=0: MOMENTS(problem, theta, first=1)
-FREE_ACTIONS = lambda problem, theta, state, action: (
-    ACTION_VALUE(problem, theta, state, action) + problem.action_cost * action**2
+FROM_THE_SECOND_STEP = lambda problem, gain, *, first=0: MOMENTS(problem, gain, first=1)
+FREE_ACTIONS = lambda problem, gain, state, action: np.asarray(
+    ACTION_VALUE(problem, gain, state, action) + action @ problem.action_cost @ action
 )
-OCCUPANCY, MOMENTS = visitation.occupancy, deterministic._Quadratic.moments
-ACTION_VALUE = deterministic._Quadratic.action_value
+OCCUPANCY, MOMENTS = visitation.occupancy, LinearQuadraticProblem.moments
+ACTION_VALUE = LinearQuadraticProblem.action_value
 
 # What is broken, how, and which statements must notice.
 PLANTED = {
@@ -162,16 +163,19 @@ PLANTED = {
         ("generalised advantage", "mean of generalised advantages"),
     ),
     "visits from the second step": (
-        deterministic._Quadratic,
+        LinearQuadraticProblem,
         "moments",
         FROM_THE_SECOND_STEP,
-        ("deterministic policy gradient",),
+        ("deterministic policy gradient", "compatible deterministic critic"),
     ),
     "actions that cost nothing": (
-        deterministic._Quadratic,
+        LinearQuadraticProblem,
         "action_value",
         FREE_ACTIONS,
-        ("deterministic policy gradient", "off-policy deterministic gradient"),
+        (
+            *("deterministic policy gradient", "compatible deterministic critic"),
+            "off-policy deterministic gradient",
+        ),
     ),
     "no log-determinant": (
         pathwise,

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
+from rewardtogo.algorithms.dpg import DPG, DPGModels, NextAction
 from rewardtogo.algorithms.dqn import DQN
 from rewardtogo.algorithms.normalised import Normalised
 from rewardtogo.algorithms.ppo import PPO
@@ -20,7 +21,10 @@ from rewardtogo.envs.wrappers import ScaledActions, TimeLimit
 from rewardtogo.loop import ENVIRONMENTS, warmup_gathers
 from rewardtogo.nn.actor_critic import ActorCritic
 from rewardtogo.nn.build import Architecture
+from rewardtogo.nn.deterministic import deterministic_actor
+from rewardtogo.nn.encoders import encoder
 from rewardtogo.nn.policies import Explorer
+from rewardtogo.nn.polynomial import Polynomial
 from rewardtogo.sources.episodes import Episodes
 from rewardtogo.sources.host import HostEpisodes, HostRollout
 from rewardtogo.sources.replay import Replay
@@ -29,7 +33,7 @@ from rewardtogo.train import build_program
 from sources.as_gym import pool_of
 
 
-ALGORITHMS = ["ppo", "reinforce", "dqn", "sac"]
+ALGORITHMS = ["ppo", "reinforce", "dqn", "sac", "dpg"]
 NUM_ENVS, NUM_STEPS, MAX_STEPS = 3, 8, 14
 KEYS = jr.split(jr.key(21), 2)
 EVER = 10**6
@@ -43,14 +47,18 @@ class Problem:
     dtype: str = "float64"
 
     @property
+    def continuous(self):
+        return self.name in ("sac", "dpg")
+
+    @property
     def inner_env(self):
         """CartPole ends and is cut in turn, Pendulum is only cut."""
-        env = Pendulum if self.name == "sac" else CartPole
+        env = Pendulum if self.continuous else CartPole
         return TimeLimit(env(dtype=self.dtype), MAX_STEPS)
 
     @property
     def env(self):
-        return ScaledActions(self.inner_env) if self.name == "sac" else self.inner_env
+        return ScaledActions(self.inner_env) if self.continuous else self.inner_env
 
     @property
     def algorithm(self):
@@ -63,17 +71,20 @@ class Problem:
             "reinforce": REINFORCE(learning_rate=1e-2),
             "dqn": DQN(learning_rate=1e-2, target_period=3, double=True, epsilon_updates=10),
             "sac": SAC(learning_rate=1e-2, polyak_rate=0.1),
+            "dpg": DPG(next_action=NextAction.TAKEN),
         }[self.name]
 
     def models(self, key):
         spaces = self.env.observation_space, self.env.action_space
         nets = Architecture(*spaces, (5,), "tanh", jnp.dtype(self.dtype))
         one, two = jr.split(key)
+        see = encoder(spaces[0], dtype=jnp.dtype(self.dtype))
         return {
             "ppo": lambda: ActorCritic(nets.actor(one, log_std=0.0), nets.state_value(two)),
             "reinforce": lambda: nets.actor(one, log_std=0.0),
             "dqn": lambda: nets.action_values(one),
             "sac": lambda: ActorTwinCritic(nets.squashed_actor(one), nets.twin_values(two)),
+            "dpg": lambda: DPGModels(deterministic_actor(nets, one), Polynomial(see, 2)),
         }[self.name]()
 
     def source(self, keys, *, on_host):
@@ -90,7 +101,7 @@ class Problem:
             return Episodes(self.env, NUM_ENVS, MAX_STEPS - 2)
         else:
             rollout = Rollout(self.env, NUM_ENVS, NUM_STEPS)
-        return rollout if self.name == "ppo" else self.replay(rollout)
+        return rollout if self.name in ("ppo", "dpg") else self.replay(rollout)
 
     def replay(self, rollout):
         """The ring is full after three iterations, one of them the warm-up."""

@@ -9,7 +9,8 @@ from jaxtyping import Array, Float
 
 from ..losses.deterministic import actor_loss
 from ..losses.value import squared_error
-from ..nn.deterministic import ActionValue, DeterministicPolicy
+from ..nn.deterministic import ActionValue, DeterministicPolicy, PointMass
+from ..nn.policies import AbstractPolicy
 from ..nn.values import TwinActionValue
 from ..optim.learner import Learner, descend, learner
 from ..types import Transition
@@ -43,7 +44,7 @@ def start[C: (ActionValue, TwinActionValue)](
     return ActorCriticState(actor, critic, models)
 
 
-def chosen(actor: DeterministicPolicy, observation: Any) -> Float[Array, "*batch dims"]:
+def chosen(actor: AbstractPolicy[PointMass], observation: Any) -> Float[Array, "*batch dims"]:
     """μ(s)."""
     return actor(observation, actor.initial_memory())[0].mode()
 

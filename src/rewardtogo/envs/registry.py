@@ -11,6 +11,7 @@ from rewardtogo.envs.classic.cartpole import CartPole
 from rewardtogo.envs.classic.mountain_car import MountainCar
 from rewardtogo.envs.classic.mountain_car_continuous import MountainCarContinuous
 from rewardtogo.envs.classic.pendulum import Pendulum
+from rewardtogo.envs.linear_quadratic import LinearQuadratic
 from rewardtogo.envs.memory.cart_pole import cart_pole_positions
 from rewardtogo.envs.memory.t_maze import t_maze
 from rewardtogo.envs.minatar.asterix import asterix
@@ -24,12 +25,13 @@ from rewardtogo.envs.wrappers import TimeLimit
 from rewardtogo.tabular.catalogue import problem
 
 
-# Gymnasium's names, with its limits on the length of an episode: MinAtar registers none. Then our
-# own that need a memory; the maze's limit goes with its length.
+# Gymnasium's names, with its limits on the length of an episode: MinAtar registers none. Beside
+# them those of our own that need a memory, whose limit may go with their size, or have a closed form.
 _ENVIRONMENTS: dict[str, tuple[Callable[..., AbstractEnvironment], int | None]] = {
     "Acrobot-v1": (Acrobot, 500),
     "CartPole-v1": (CartPole, 500),
     "CartPolePositions-v1": (cart_pole_positions, 500),
+    "LinearQuadratic-v0": (LinearQuadratic, 50),
     "MinAtar/Asterix-v1": (asterix, None),
     "MinAtar/Breakout-v1": (breakout, None),
     "MinAtar/Freeway-v1": (freeway, None),

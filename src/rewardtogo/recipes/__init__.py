@@ -8,9 +8,10 @@ every field is a flag of `rtg train`. A new algorithm is a file here, and a line
 from collections.abc import Mapping
 
 from .. import validate
-from . import a2c, ddpg, dqn, npg, ppo, reinforce, sac, td3, trpo
+from . import a2c, ddpg, dpg, dqn, npg, ppo, reinforce, sac, td3, trpo
 from .a2c import A2CRecipe
 from .ddpg import DDPGRecipe
+from .dpg import DPGRecipe
 from .dqn import DQNRecipe
 from .ingredients import Ingredients as Ingredients
 from .npg import NPGRecipe
@@ -24,6 +25,7 @@ from .trpo import TRPORecipe
 Recipe = (
     A2CRecipe
     | DDPGRecipe
+    | DPGRecipe
     | DQNRecipe
     | NPGRecipe
     | PPORecipe
@@ -36,6 +38,7 @@ Recipe = (
 RECIPES: dict[str, type[Recipe]] = {
     "a2c": A2CRecipe,
     "ddpg": DDPGRecipe,
+    "dpg": DPGRecipe,
     "dqn": DQNRecipe,
     "npg": NPGRecipe,
     "ppo": PPORecipe,
@@ -48,6 +51,7 @@ RECIPES: dict[str, type[Recipe]] = {
 _TUNED: dict[str, Mapping[str, Recipe]] = {
     "a2c": a2c.TUNED,
     "ddpg": ddpg.TUNED,
+    "dpg": dpg.TUNED,
     "dqn": dqn.TUNED,
     "npg": npg.TUNED,
     "ppo": ppo.TUNED,

@@ -1,0 +1,72 @@
+"""DPG: its features, its rollouts, its settings by environment."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import ClassVar
+
+import gymnasium as gym
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
+
+from .. import validate
+from ..algorithms.dpg import DPG, DPGModels
+from ..nn.encoders import encoder
+from ..nn.polynomial import LinearPolicy, Polynomial
+from ..worlds import AbstractWorld
+from .ingredients import Ingredients
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DPGRecipe:
+    """Deterministic policy gradient, compatible linear critic: on- or off-policy, continuous."""
+
+    action_spaces: ClassVar = (gym.spaces.Box,)
+
+    algorithm: DPG = DPG()
+    """Hyperparameters of the update."""
+    num_envs: int = 16
+    """Environments stepped side by side, for each seed."""
+    num_steps: int = 64
+    """Steps of each environment in a rollout."""
+    policy_degree: int = 1
+    """Degree of the polynomials of the observation in which the policy is linear."""
+    value_degree: int = 2
+    """Degree of those in which the state's value is linear."""
+    total_steps: int = 500_000
+    """Environment steps of each seed, rounded up to whole iterations."""
+
+    def build(self, world: AbstractWorld) -> Ingredients:
+        """Raises `ValueError` where the settings do not fit the environment or each other."""
+        for name in ("num_envs", "num_steps", "policy_degree", "value_degree"):
+            validate.count(name, getattr(self, name))
+        encode = encoder(world.observation_space)
+        features = Polynomial(encode, self.policy_degree)
+        value_features = Polynomial(encode, self.value_degree)
+        shape = (features.size, math.prod(world.action_space.shape or ()))
+        unknowns, rows = math.prod(shape) + value_features.size, self.num_envs * self.num_steps
+        if rows < unknowns:
+            raise ValueError(
+                f"a rollout of num_envs × num_steps = {rows} steps cannot tell the critic's "
+                f"{unknowns} unknowns; lengthen it, or lower `policy_degree` or `value_degree`."
+            )
+
+        def models(key: PRNGKeyArray) -> DPGModels:
+            del key  # no randomness: the policy starts at 0
+            return DPGModels(LinearPolicy(features, jnp.zeros(shape)), value_features)
+
+        return Ingredients(self.algorithm, world.rollout(self.num_envs, self.num_steps), models)
+
+
+TUNED: Mapping[str, DPGRecipe] = {
+    "LinearQuadratic-v0": DPGRecipe(
+        algorithm=DPG(discount=0.95, natural=True, learning_rate=0.03), total_steps=100_000
+    ),
+    # A policy of 20 numbers swings up; longer rollouts keep the critic's 55 unknowns steady.
+    "Pendulum-v1": DPGRecipe(
+        algorithm=DPG(discount=0.95, natural=True, learning_rate=0.03, exploration_noise=0.5),
+        num_envs=32,
+        policy_degree=3,
+        value_degree=4,
+    ),
+}
