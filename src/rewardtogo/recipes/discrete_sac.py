@@ -49,8 +49,14 @@ class DiscreteSACRecipe:
 
     def build(self, world: AbstractWorld) -> Ingredients:
         """Raises `ValueError` where the settings do not fit the environment or each other."""
-        models, discount = _models, self.algorithm.discount
-        return off_policy(self, world, self.algorithm, models, discount=discount)
+        return off_policy(
+            self,
+            world,
+            self.algorithm,
+            _models,
+            discount=self.algorithm.discount,
+            elsewhere="`sac` takes continuous actions.",
+        )
 
 
 def _models(nets: Architecture, key: PRNGKeyArray) -> CategoricalTwinCritic:
