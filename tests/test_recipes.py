@@ -51,7 +51,9 @@ def test_a_misspelt_algorithm_is_guessed():
     ("algorithm", "place", "words"),
     [
         ("dqn", PENDULUM, "DQN needs a Discrete action space; Pendulum-v1 has Box"),
-        ("sac", CARTPOLE, "SAC needs a Box action space; CartPole-v1 has Discrete"),
+        ("sac", CARTPOLE, "SAC needs a Box action space; CartPole-v1 has Discrete.*`discrete-sac`"),
+        ("sac-v", CARTPOLE, "SACV needs a Box action space; .* `discrete-sac` takes discrete"),
+        ("discrete-sac", PENDULUM, "DiscreteSAC needs a Discrete action space; .* `sac` takes"),
     ],
 )
 def test_an_algorithm_on_the_wrong_actions(algorithm, place, words):

@@ -34,11 +34,13 @@ from short_runs import (
 ENVIRONMENTS = {
     "a2c": "CartPole-v1",
     "ddpg": "Pendulum-v1",
+    "discrete-sac": "CartPole-v1",
     "dqn": "CartPole-v1",
     "npg": "CartPole-v1",
     "ppo": "CartPole-v1",
     "reinforce": "CartPole-v1",
     "sac": "Pendulum-v1",
+    "sac-v": "Pendulum-v1",
     "td3": "Pendulum-v1",
     "trpo": "CartPole-v1",
 }

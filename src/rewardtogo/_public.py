@@ -3,6 +3,7 @@
 from ._version import __version__ as __version__
 from .algorithms.a2c import A2C as A2C, ReturnTarget as ReturnTarget
 from .algorithms.ddpg import DDPG as DDPG
+from .algorithms.discrete_sac import DiscreteSAC as DiscreteSAC
 from .algorithms.dpg import DPG as DPG, NextAction as NextAction
 from .algorithms.dqn import DQN as DQN
 from .algorithms.normalised import Normalised as Normalised
@@ -10,6 +11,7 @@ from .algorithms.npg import NPG as NPG
 from .algorithms.ppo import PPO as PPO
 from .algorithms.reinforce import REINFORCE as REINFORCE, Baseline as Baseline
 from .algorithms.sac import SAC as SAC
+from .algorithms.sac_v import SACV as SACV
 from .algorithms.td3 import TD3 as TD3
 from .algorithms.trpo import TRPO as TRPO, Divergence as Divergence
 from .envs.history import History as History
@@ -18,12 +20,14 @@ from .fit import fit as fit
 from .recipes import (
     A2CRecipe as A2CRecipe,
     DDPGRecipe as DDPGRecipe,
+    DiscreteSACRecipe as DiscreteSACRecipe,
     DPGRecipe as DPGRecipe,
     DQNRecipe as DQNRecipe,
     NPGRecipe as NPGRecipe,
     PPORecipe as PPORecipe,
     REINFORCERecipe as REINFORCERecipe,
     SACRecipe as SACRecipe,
+    SACVRecipe as SACVRecipe,
     TD3Recipe as TD3Recipe,
     TRPORecipe as TRPORecipe,
     default_recipe as default_recipe,

@@ -9,13 +9,23 @@ import numpy as np
 import pytest
 
 from rewardtogo.algorithms.a2c import A2C
+from rewardtogo.algorithms.discrete_sac import DiscreteSAC
 from rewardtogo.algorithms.dqn import DQN
 from rewardtogo.algorithms.ppo import PPO
 from rewardtogo.algorithms.reinforce import REINFORCE
 from rewardtogo.algorithms.sac import SAC
+from rewardtogo.algorithms.sac_v import SACV
 from rewardtogo.envs.probes import Chain, ContinuousTarget
 from rewardtogo.envs.wrappers import ScaledActions, TimeLimit
-from rewardtogo.recipes import A2CRecipe, DQNRecipe, PPORecipe, REINFORCERecipe, SACRecipe
+from rewardtogo.recipes import (
+    A2CRecipe,
+    DiscreteSACRecipe,
+    DQNRecipe,
+    PPORecipe,
+    REINFORCERecipe,
+    SACRecipe,
+    SACVRecipe,
+)
 from rewardtogo.train import build_program, train
 from rewardtogo.worlds import JaxWorld
 
@@ -37,6 +47,14 @@ CHAIN_RECIPES = {
         learning_starts=100,
         hidden=(8,),
     ),
+    "discrete-sac": DiscreteSACRecipe(
+        algorithm=DiscreteSAC(
+            learning_rate=1e-2, discount=0.9, polyak_rate=0.05, target_entropy_fraction=0.1
+        ),
+        buffer_size=2000,
+        learning_starts=100,
+        hidden=(8,),
+    ),
 }
 SAC_RECIPE = SACRecipe(
     algorithm=SAC(learning_rate=1e-2),
@@ -47,6 +65,20 @@ SAC_RECIPE = SACRecipe(
     hidden=(8,),
     activation="tanh",
 )
+SAC_V_RECIPE = SACVRecipe(
+    algorithm=SACV(learning_rate=1e-2, temperature=0.02),
+    num_updates=2,
+    batch_size=32,
+    buffer_size=1000,
+    learning_starts=100,
+    hidden=(8,),
+    activation="tanh",
+)
+TARGET_RECIPES = {
+    "ppo": (dataclasses.replace(PPO_RECIPE, initial_log_std=-1.0), 9000),
+    "sac": (SAC_RECIPE, 900),
+    "sac-v": (SAC_V_RECIPE, 1500),
+}
 
 
 def trained(recipe, env, total_steps):
@@ -69,12 +101,10 @@ def test_the_chain_is_walked_to_its_end(name):
     assert metrics["rollout/ep_rew_mean"] > 0.97 and metrics["rollout/ep_len_mean"] < 4.5
 
 
-@pytest.mark.parametrize("name", ["ppo", "sac"])
+@pytest.mark.parametrize("name", TARGET_RECIPES)
 def test_the_target_is_answered(name):
     """Half of what is seen, within a tenth."""
-    recipe, steps = {"ppo": (PPO_RECIPE, 9000), "sac": (SAC_RECIPE, 900)}[name]
-    if name == "ppo":
-        recipe = dataclasses.replace(recipe, initial_log_std=-1.0)
+    recipe, steps = TARGET_RECIPES[name]
     policy, metrics = trained(recipe, TARGET, steps)
     seen = jnp.linspace(-0.9, 0.9, 7)[:, None]
     answer = policy(seen, ())[0].mode()

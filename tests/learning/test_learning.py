@@ -3,6 +3,7 @@
 import math
 
 import pytest
+
 from experiments import learning
 
 

@@ -9,21 +9,29 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
+from rewardtogo.algorithms.a2c import A2C
+from rewardtogo.algorithms.ddpg import DDPG
+from rewardtogo.algorithms.deterministic import DeterministicActorCritic
+from rewardtogo.algorithms.discrete_sac import CategoricalTwinCritic, DiscreteSAC
 from rewardtogo.algorithms.dpg import DPG, DPGModels, NextAction
 from rewardtogo.algorithms.dqn import DQN
 from rewardtogo.algorithms.normalised import Normalised
+from rewardtogo.algorithms.npg import NPG
 from rewardtogo.algorithms.ppo import PPO
 from rewardtogo.algorithms.reinforce import REINFORCE
 from rewardtogo.algorithms.sac import SAC, ActorTwinCritic
+from rewardtogo.algorithms.sac_v import SACV, ActorTwinCriticValue
+from rewardtogo.algorithms.td3 import TD3
+from rewardtogo.algorithms.trpo import TRPO
 from rewardtogo.envs.classic.cartpole import CartPole
 from rewardtogo.envs.classic.pendulum import Pendulum
 from rewardtogo.envs.wrappers import ScaledActions, TimeLimit
 from rewardtogo.loop import ENVIRONMENTS, warmup_gathers
 from rewardtogo.nn.actor_critic import ActorCritic
 from rewardtogo.nn.build import Architecture
-from rewardtogo.nn.deterministic import deterministic_actor
+from rewardtogo.nn.deterministic import action_value, deterministic_actor
 from rewardtogo.nn.encoders import encoder
-from rewardtogo.nn.policies import Explorer
+from rewardtogo.nn.policies import CategoricalPolicy, Explorer
 from rewardtogo.nn.polynomial import Polynomial
 from rewardtogo.sources.episodes import Episodes
 from rewardtogo.sources.host import HostEpisodes, HostRollout
@@ -33,7 +41,9 @@ from rewardtogo.train import build_program
 from sources.as_gym import pool_of
 
 
-ALGORITHMS = ["ppo", "reinforce", "dqn", "sac", "dpg"]
+REPLAYED = ["dqn", "discrete-sac", "sac", "sac-v", "ddpg", "td3"]
+CONTINUOUS = ["dpg", "sac", "sac-v", "ddpg", "td3"]
+ALGORITHMS = ["ppo", "a2c", "npg", "trpo", "reinforce", "dpg", *REPLAYED]
 NUM_ENVS, NUM_STEPS, MAX_STEPS = 3, 8, 14
 KEYS = jr.split(jr.key(21), 2)
 EVER = 10**6
@@ -47,18 +57,14 @@ class Problem:
     dtype: str = "float64"
 
     @property
-    def continuous(self):
-        return self.name in ("sac", "dpg")
-
-    @property
     def inner_env(self):
         """CartPole ends and is cut in turn, Pendulum is only cut."""
-        env = Pendulum if self.continuous else CartPole
+        env = Pendulum if self.name in CONTINUOUS else CartPole
         return TimeLimit(env(dtype=self.dtype), MAX_STEPS)
 
     @property
     def env(self):
-        return ScaledActions(self.inner_env) if self.continuous else self.inner_env
+        return ScaledActions(self.inner_env) if self.name in CONTINUOUS else self.inner_env
 
     @property
     def algorithm(self):
@@ -68,24 +74,51 @@ class Problem:
         normalised = {"observations": True, "rewards": True, "discount": 0.9, "dtype": dtype}
         return {
             "ppo": Normalised(ppo, observation_shape=shape, num_envs=NUM_ENVS, **normalised),
+            "a2c": A2C(learning_rate=1e-2),
+            "npg": NPG(num_epochs=2, num_minibatches=3),
+            "trpo": TRPO(num_epochs=2, num_minibatches=3),
             "reinforce": REINFORCE(learning_rate=1e-2),
             "dqn": DQN(learning_rate=1e-2, target_period=3, double=True, epsilon_updates=10),
+            "discrete-sac": DiscreteSAC(learning_rate=1e-2, polyak_rate=0.1),
             "sac": SAC(learning_rate=1e-2, polyak_rate=0.1),
             "dpg": DPG(next_action=NextAction.TAKEN),
+            "sac-v": SACV(learning_rate=1e-2, polyak_rate=0.1),
+            "ddpg": DDPG(learning_rate=1e-2, polyak_rate=0.1),
+            "td3": TD3(learning_rate=1e-2, polyak_rate=0.1),
         }[self.name]
 
     def models(self, key):
         spaces = self.env.observation_space, self.env.action_space
         nets = Architecture(*spaces, (5,), "tanh", jnp.dtype(self.dtype))
-        one, two = jr.split(key)
-        see = encoder(spaces[0], dtype=jnp.dtype(self.dtype))
-        return {
-            "ppo": lambda: ActorCritic(nets.actor(one, log_std=0.0), nets.state_value(two)),
-            "reinforce": lambda: nets.actor(one, log_std=0.0),
-            "dqn": lambda: nets.action_values(one),
-            "sac": lambda: ActorTwinCritic(nets.squashed_actor(one), nets.twin_values(two)),
-            "dpg": lambda: DPGModels(deterministic_actor(nets, one), Polynomial(see, 2)),
-        }[self.name]()
+        one, two, three = jr.split(key, 3)
+        match self.name:
+            case "ppo" | "a2c" | "npg" | "trpo":
+                return ActorCritic(nets.actor(one, log_std=0.0), nets.state_value(two))
+            case "reinforce":
+                return nets.actor(one, log_std=0.0)
+            case "dqn":
+                return nets.action_values(one)
+            case "discrete-sac":
+                head = nets.action_values(one)
+                actor = CategoricalPolicy(head.encoder, head.values)
+                return CategoricalTwinCritic(actor, nets.twin_action_values(two))
+            case "sac":
+                return ActorTwinCritic(nets.squashed_actor(one), nets.twin_values(two))
+            case "sac-v":
+                return ActorTwinCriticValue(
+                    nets.squashed_actor(one), nets.twin_values(two), nets.state_value(three)
+                )
+            case "dpg":
+                see = encoder(spaces[0], dtype=jnp.dtype(self.dtype))
+                return DPGModels(deterministic_actor(nets, one), Polynomial(see, 2))
+            case "ddpg":
+                return DeterministicActorCritic(
+                    deterministic_actor(nets, one), action_value(nets, two)
+                )
+            case "td3":
+                return DeterministicActorCritic(
+                    deterministic_actor(nets, one), nets.twin_values(two)
+                )
 
     def source(self, keys, *, on_host):
         episodes = self.name == "reinforce"
@@ -101,11 +134,11 @@ class Problem:
             return Episodes(self.env, NUM_ENVS, MAX_STEPS - 2)
         else:
             rollout = Rollout(self.env, NUM_ENVS, NUM_STEPS)
-        return rollout if self.name in ("ppo", "dpg") else self.replay(rollout)
+        return self.replay(rollout) if self.name in REPLAYED else rollout
 
     def replay(self, rollout):
         """The ring is full after three iterations, one of them the warm-up."""
-        actions = (2, 0) if self.name == "dqn" else (None, 1)
+        actions = (None, 1) if self.name in CONTINUOUS else (2, 0)
         explorer = Explorer(*actions, 1, jnp.dtype(self.dtype))
         size = NUM_ENVS * NUM_STEPS
         return Replay(rollout, explorer, 3 * size, batch_size=6, num_updates=4, warmup_steps=size)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from rewardtogo.losses.soft import actor_loss, soft_value, temperature_loss
+from rewardtogo.losses.soft import actor_loss, expected, soft_value, temperature_loss
 
 
 Q = jnp.array([1.0, -0.5, 2.0])
@@ -48,3 +48,21 @@ def test_temperature_rises_while_entropy_is_too_low(entropy):
     slope, through = jax.grad(loss, (0, 1))(log_temperature, log_prob)
     assert jnp.allclose(slope, 0.2 * (entropy - 1.0), rtol=1e-6)
     assert jnp.all(through == 0)
+
+
+def test_expected_is_what_samples_average_to(x64):
+    """Σ π f, by hand; an action that is never drawn adds nothing, and no NaN to a gradient."""
+    q = jnp.array([1.0, -0.5, 2.0, jnp.nan])
+    logits = jnp.array([0.3, 0.1, -1.0, -jnp.inf])
+
+    def value(logits):
+        log_probs = jax.nn.log_softmax(logits)
+        return expected(log_probs, soft_value(q, log_probs, 0.7))
+
+    weight = [2.718281828459045**x for x in (0.3, 0.1, -1.0)]
+    policy = [w / sum(weight) for w in weight]
+    by_hand = sum(p * (x - 0.7 * jnp.log(p)) for p, x in zip(policy, q[:3], strict=True))
+    assert jnp.allclose(value(logits), by_hand, rtol=1e-12)
+    # ∂/∂ logit_a of Σ π (q − τ log π) is π_a (q_a − τ log π_a − the sum).
+    slope = [p * (x - 0.7 * jnp.log(p) - by_hand) for p, x in zip(policy, q[:3], strict=True)]
+    assert jnp.allclose(jax.grad(value)(logits), jnp.array([*slope, 0.0]), rtol=1e-10)

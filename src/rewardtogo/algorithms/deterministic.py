@@ -1,4 +1,7 @@
-"""What DDPG and TD3 have in common: the networks, their slow copies, one step of each."""
+"""What DDPG and TD3 have in common: the networks, their slow copies, one step of each.
+
+SAC, too, fits its critics as they do.
+"""
 
 from typing import Any
 

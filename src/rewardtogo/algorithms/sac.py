@@ -9,12 +9,12 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .. import validate
 from ..losses import soft
 from ..losses.q_learning import bellman_target
-from ..losses.value import squared_error
 from ..nn.policies import Sampled, TanhGaussianPolicy
 from ..nn.values import TwinActionValue
 from ..optim.learner import Learner, descend, learner
 from ..optim.polyak import polyak
 from ..types import Metrics, Scalar, Transition
+from .deterministic import fit_critic
 from .protocol import AbstractAlgorithm
 
 
@@ -86,11 +86,6 @@ class SAC(AbstractAlgorithm[ActorTwinCritic, SACState, Transition]):
         temperature = jnp.exp(state.log_temperature.model)
         target = self.targets(state, batch, temperature, key=target_key)
 
-        def critic_loss(critic: TwinActionValue):
-            q = critic(batch.observation, batch.action)
-            loss = squared_error(q, jnp.broadcast_to(target, q.shape)).mean(axis=-1).sum()
-            return loss, {"train/critic_loss": loss, "train/q_value": q.mean()}
-
         def actor_loss(actor: TanhGaussianPolicy, critic: TwinActionValue):
             distribution, _ = actor(batch.observation, actor.initial_memory())
             action, log_prob = distribution.sample_and_log_prob(actor_key)
@@ -98,11 +93,13 @@ class SAC(AbstractAlgorithm[ActorTwinCritic, SACState, Transition]):
             loss = soft.actor_loss(log_prob, q, temperature).mean()
             return loss, (loss, log_prob)
 
-        critic, metrics = descend(critic_loss, state.critic, self.optimiser)
+        critic, (critic_loss, q) = fit_critic(state.critic, batch, target, self.optimiser)
         actor, (loss, log_prob) = descend(actor_loss, state.actor, self.optimiser, critic.model)
         log_temperature = self._adjusted(state.log_temperature, log_prob, batch.action.shape[-1])
         target_critic = polyak(state.target_critic, critic.model, self.polyak_rate)
-        return SACState(actor, critic, target_critic, log_temperature), metrics | {
+        return SACState(actor, critic, target_critic, log_temperature), {
+            "train/critic_loss": critic_loss,
+            "train/q_value": q,
             "train/actor_loss": loss,
             "train/entropy": -log_prob.mean(),
             "train/ent_coef": temperature,

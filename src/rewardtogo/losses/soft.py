@@ -1,4 +1,4 @@
-"""Losses of soft actor–critic in its second form: twin Q, learned temperature."""
+"""Losses of soft actor–critic at an action; `expected` takes their mean over discrete actions."""
 
 import jax.lax as lax
 import jax.numpy as jnp
@@ -38,3 +38,14 @@ def temperature_loss(
     the entropy is below `target_entropy` ($\bar H$, in nats). `log_prob` is a constant.
     """
     return -jnp.exp(log_temperature) * (lax.stop_gradient(log_prob) + target_entropy)
+
+
+def expected(
+    log_probs: Float[Array, "*batch actions"], of_each: Float[Array, "*batch actions"]
+) -> Float[Array, "*batch"]:
+    r"""$\sum_a \pi(a \mid s)\, f(s, a)$: the functions above without sampling.
+
+    Christodoulou (2019), eqs. 10–12. `log_probs` are those of all actions of a discrete policy,
+    `of_each` is $f$ at each action; what is never drawn ($\log\pi = -\infty$) adds nothing.
+    """
+    return jnp.sum(jnp.exp(log_probs) * jnp.where(jnp.isneginf(log_probs), 0, of_each), axis=-1)

@@ -14,7 +14,7 @@ from .conv import image_encoder, layer_channels
 from .encoders import AbstractEncoder, Encoder, Trunk, encoder
 from .mlp import ACTIVATIONS, MLP, Initialiser, fan_in_uniform, mlp, orthogonal
 from .policies import CategoricalPolicy, EntropicPolicy, GaussianPolicy, TanhGaussianPolicy
-from .values import ActionValues, StateValue, TwinActionValue
+from .values import ActionValues, StateValue, TwinActionValue, TwinActionValues
 
 
 Activation = Literal["tanh", "relu", "elu", "gelu", "silu"]
@@ -102,10 +102,17 @@ class Architecture:
     def twin_values(self, key: PRNGKeyArray) -> TwinActionValue:
         """Two independent Q(s, a) of continuous actions, on one trunk of convolutions."""
         encode, key = self._encoder(fan_in_uniform, key)
-        sizes = (encode.size + self.action_size, 1)
-        one = lambda key: self._mlp(*sizes, fan_in_uniform, fan_in_uniform, key)
+        return TwinActionValue(encode, self._twins(encode.size + self.action_size, 1, key))
+
+    def twin_action_values(self, key: PRNGKeyArray) -> TwinActionValues:
+        """Two independent Q(s, ·) of discrete actions, on one trunk of convolutions."""
+        encode, key = self._encoder(fan_in_uniform, key)
+        return TwinActionValues(encode, self._twins(encode.size, self.action_size, key))
+
+    def _twins(self, inputs: int, outputs: int, key: PRNGKeyArray) -> tuple[MLP, MLP]:
+        one = lambda key: self._mlp(inputs, outputs, fan_in_uniform, fan_in_uniform, key)
         first, second = jr.split(key)
-        return TwinActionValue(encode, (one(first), one(second)))
+        return one(first), one(second)
 
     def _encoder(
         self, initialise: Initialiser, key: PRNGKeyArray

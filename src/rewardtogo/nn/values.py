@@ -46,3 +46,14 @@ class TwinActionValue(eqx.Module):
     ) -> Float[Array, "2 *batch"]:
         x = jnp.concatenate([self.encoder(observation), action], axis=-1)
         return jnp.stack([value(x)[..., 0] for value in self.values])
+
+
+class TwinActionValues(eqx.Module):
+    """Two independent Q_φ(s, ·), one value an action; they share what `TwinActionValue` shares."""
+
+    encoder: AbstractEncoder
+    values: tuple[MLP, MLP]
+
+    def __call__(self, observation: Any) -> Float[Array, "2 *batch actions"]:
+        x = self.encoder(observation)
+        return jnp.stack([value(x) for value in self.values])

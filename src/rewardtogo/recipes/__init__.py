@@ -8,9 +8,10 @@ every field is a flag of `rtg train`. A new algorithm is a file here, and a line
 from collections.abc import Mapping
 
 from .. import validate
-from . import a2c, ddpg, dpg, dqn, npg, ppo, reinforce, sac, td3, trpo
+from . import a2c, ddpg, discrete_sac, dpg, dqn, npg, ppo, reinforce, sac, sac_v, td3, trpo
 from .a2c import A2CRecipe
 from .ddpg import DDPGRecipe
+from .discrete_sac import DiscreteSACRecipe
 from .dpg import DPGRecipe
 from .dqn import DQNRecipe
 from .ingredients import Ingredients as Ingredients
@@ -18,6 +19,7 @@ from .npg import NPGRecipe
 from .ppo import PPORecipe
 from .reinforce import REINFORCERecipe
 from .sac import SACRecipe
+from .sac_v import SACVRecipe
 from .td3 import TD3Recipe
 from .trpo import TRPORecipe
 
@@ -25,12 +27,14 @@ from .trpo import TRPORecipe
 Recipe = (
     A2CRecipe
     | DDPGRecipe
+    | DiscreteSACRecipe
     | DPGRecipe
     | DQNRecipe
     | NPGRecipe
     | PPORecipe
     | REINFORCERecipe
     | SACRecipe
+    | SACVRecipe
     | TD3Recipe
     | TRPORecipe
 )
@@ -38,12 +42,14 @@ Recipe = (
 RECIPES: dict[str, type[Recipe]] = {
     "a2c": A2CRecipe,
     "ddpg": DDPGRecipe,
+    "discrete-sac": DiscreteSACRecipe,
     "dpg": DPGRecipe,
     "dqn": DQNRecipe,
     "npg": NPGRecipe,
     "ppo": PPORecipe,
     "reinforce": REINFORCERecipe,
     "sac": SACRecipe,
+    "sac-v": SACVRecipe,
     "td3": TD3Recipe,
     "trpo": TRPORecipe,
 }
@@ -51,12 +57,14 @@ RECIPES: dict[str, type[Recipe]] = {
 _TUNED: dict[str, Mapping[str, Recipe]] = {
     "a2c": a2c.TUNED,
     "ddpg": ddpg.TUNED,
+    "discrete-sac": discrete_sac.TUNED,
     "dpg": dpg.TUNED,
     "dqn": dqn.TUNED,
     "npg": npg.TUNED,
     "ppo": ppo.TUNED,
     "reinforce": reinforce.TUNED,
     "sac": sac.TUNED,
+    "sac-v": sac_v.TUNED,
     "td3": td3.TUNED,
     "trpo": trpo.TUNED,
 }

@@ -1,4 +1,4 @@
-"""What the recipes of algorithms that replay share: DQN, DDPG, TD3, SAC."""
+"""What the recipes of algorithms that replay share: DQN, DDPG, TD3, SAC and its kin."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -53,12 +53,15 @@ def off_policy(
     models: Callable[[Architecture, PRNGKeyArray], Any],
     *,
     discount: Scalar,
+    elsewhere: str = "",
 ) -> Ingredients:
     """Networks made by `models`, and a replay buffer to learn from.
 
+    `elsewhere` says which algorithm takes the actions that this one does not.
+
     **Raises:** `ValueError` where the settings do not fit the environment or each other.
     """
-    _require_actions(type(algorithm).__name__, world, recipe.action_spaces)
+    _require_actions(type(algorithm).__name__, world, recipe.action_spaces, elsewhere)
     source = _replay(recipe, world)
     nets = architecture(world, recipe.hidden, recipe.activation, recipe.conv_channels)
     inside = normalised(
@@ -73,13 +76,14 @@ def off_policy(
 
 
 def _require_actions(
-    algorithm: str, world: AbstractWorld, kinds: tuple[type[gym.Space], ...]
+    algorithm: str, world: AbstractWorld, kinds: tuple[type[gym.Space], ...], elsewhere: str
 ) -> None:
     """Raise `ValueError` unless the actions are of a kind that the algorithm takes."""
     if not isinstance(world.action_space, kinds):
         names = " or ".join(kind.__name__ for kind in kinds)
         raise ValueError(
-            f"{algorithm} needs a {names} action space; {world.name} has {world.raw_action_space}."
+            f"{algorithm} needs a {names} action space; {world.name} has "
+            f"{world.raw_action_space}. {elsewhere}".rstrip()
         )
 
 

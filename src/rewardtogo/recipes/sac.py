@@ -48,8 +48,14 @@ class SACRecipe:
 
     def build(self, world: AbstractWorld) -> Ingredients:
         """Raises `ValueError` where the settings do not fit the environment or each other."""
-        models, discount = _models, self.algorithm.discount
-        return off_policy(self, world, self.algorithm, models, discount=discount)
+        return off_policy(
+            self,
+            world,
+            self.algorithm,
+            _models,
+            discount=self.algorithm.discount,
+            elsewhere="`discrete-sac` takes discrete actions.",
+        )
 
 
 def _models(nets: Architecture, key: PRNGKeyArray) -> ActorTwinCritic:
