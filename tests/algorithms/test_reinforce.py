@@ -215,6 +215,9 @@ def test_the_learned_baseline_is_fitted_to_the_returns_after_the_step(problem):
     fitted = np.asarray(after.baseline.model(jnp.arange(STATES)))
     for s in np.unique(seen[taken]):
         assert np.isclose(fitted[s], returns[taken & (seen == s)].mean(), atol=1e-3)
+    # Where episodes end is seen after the end only.
+    (never,) = set(range(STATES)) - set(np.unique(seen[taken]))
+    assert after.baseline.model.value.layers[0].weight[never, 0] == first[never]
     explained = 1 - np.var(less[taken]) / np.var(returns[taken])
     assert np.isclose(metrics["train/explained_variance"], explained)
 

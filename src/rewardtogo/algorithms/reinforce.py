@@ -103,7 +103,7 @@ class REINFORCE(AbstractAlgorithm[EntropicPolicy | WithBaseline, REINFORCEState,
     """Weight of the entropy bonus."""
     max_grad_norm: Scalar = 0.5
     """Global norm to which a gradient is scaled down."""
-    critic_learning_rate: Scalar = 3e-3
+    critic_learning_rate: Scalar = 1e-2
     """Step size of Adam for the learned baseline."""
     critic_updates: int = 10
     """Gradient steps of the learned baseline on each batch, after the policy's."""
