@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments import gradient_variance
+from experiments import baselines
 from rewardtogo import validate
 from rewardtogo.cli.machine import prepare
 from rewardtogo.fit import fit
@@ -166,7 +166,7 @@ def write_page() -> None:
     lines = [INTRODUCTION, *map(_row, CHECKS), ""]
     for title in COMPARISONS:
         lines += _comparison(title)
-    lines += [BASELINES, *gradient_variance.table(), ""]
+    lines += [BASELINES, *baselines.report(), ""]
     lines += ["## Learning curves", "", "Each seed thin, the interquartile mean with its band.", ""]
     for name, check in CHECKS.items():
         reference = check.threshold if math.isfinite(check.threshold) else None
@@ -192,11 +192,14 @@ thresholds.
 
 BASELINES = f"""## Baselines
 
-The scatter of REINFORCE's estimate for one and the same policy on CartPole-v1, untrained and after
-50,000 steps: the sum over parameters of the variance of a batch's gradient,
-{gradient_variance.EPISODES} episodes a batch, {gradient_variance.BATCHES} batches, the same for
-every form. The batch mean's gradient is 1 − 1/16 of leave-one-out's: it contains the return that it
-judges (`experiments/gradient_variance.py`).
+REINFORCE on CartPole-v1 with every baseline and nothing else changed, {baselines.SEEDS} seeds of
+{baselines.STEPS:,} steps; and the scatter of each estimate for one and the same policy, untrained
+and after {baselines.PART_TRAINED:,} steps: the sum over parameters of the variance of a batch's
+gradient, 16 episodes a batch, {baselines.BATCHES} batches, the same for every baseline. Those that
+remember had seen {baselines.WARM} other batches of that policy. The batch mean's gradient is
+1 − 1/16 of leave-one-out's: it contains the return that it judges. The optimal ones are estimated
+from the 15 other episodes.
+(`python -m experiments.baselines`).
 """
 
 

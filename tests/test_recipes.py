@@ -2,6 +2,7 @@ import dataclasses
 
 import equinox as eqx
 import jax.random as jr
+import jax
 import pytest
 
 import rewardtogo as rtg
@@ -150,6 +151,24 @@ def test_an_episode_needs_a_limit_for_reinforce():
     with pytest.raises(ValueError, match="set `max_episode_steps`"):
         RECIPES["reinforce"]().build(place)
     dataclasses.replace(RECIPES["reinforce"](), max_episode_steps=20).build(place)
+
+
+@pytest.mark.parametrize("baseline", rtg.Baseline, ids=lambda b: b.value)
+def test_reinforce_is_given_what_its_baseline_needs(baseline):
+    """And keeps nothing beside the policy where the baseline remembers nothing."""
+    recipe = RECIPES["reinforce"](algorithm=rtg.REINFORCE(baseline=baseline), max_episode_steps=30)
+    ingredients = recipe.build(CARTPOLE)
+    state = eqx.filter_eval_shape(
+        lambda key: ingredients.algorithm.init(ingredients.models(key)), jax.random.key(0)
+    )
+    kept = {
+        rtg.Baseline.PAST_MEAN: [(), ()],
+        rtg.Baseline.PAST_MEAN_BY_TIME: [(30,), ()],
+    }.get(baseline, [])
+    if baseline is not rtg.Baseline.LEARNED:
+        assert [leaf.shape for leaf in jax.tree.leaves(state.baseline)] == kept
+    else:
+        assert state.baseline.model.value.layers[0].weight.shape == (4, 64)
 
 
 def test_every_setting_has_a_word_of_explanation():

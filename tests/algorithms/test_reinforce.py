@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from rewardtogo.algorithms.reinforce import REINFORCE, Baseline
+from rewardtogo.algorithms.reinforce_baselines import PastReturns, WithBaseline, past_returns
 from rewardtogo.lab.enumeration import enumerate_trajectories
 from rewardtogo.nn.encoders import Encoder
 from rewardtogo.nn.mlp import MLP, Linear
 from rewardtogo.nn.policies import CategoricalPolicy
+from rewardtogo.nn.values import StateValue
 from rewardtogo.sources.episodes import EpisodeBatch
 from rewardtogo.tabular.garnet import garnet
 from rewardtogo.tabular.gradient import finite_horizon_gradient
@@ -27,6 +29,27 @@ DISCOUNT, STATES, ACTIONS = 0.8, 3, 2
 def tabular_policy(theta):
     encode = Encoder((), STATES, jnp.float64)
     return CategoricalPolicy(encode, MLP((Linear(theta, jnp.zeros(ACTIONS)),), jnp.tanh))
+
+
+def tabular_value(values):
+    encode = Encoder((), STATES, jnp.float64)
+    return StateValue(encode, MLP((Linear(values[:, None], jnp.zeros(1)),), jnp.tanh))
+
+
+def some_state(algorithm, theta, horizon):
+    """Any policy, and a baseline that other batches might have left: numbers of no meaning."""
+    policy, numbers = tabular_policy(theta), jnp.linspace(0.7, -1.3, horizon + STATES)
+    match algorithm.baseline:
+        case Baseline.LEARNED:
+            models = WithBaseline(policy, tabular_value(numbers[:STATES]))
+        case Baseline.PAST_MEAN_BY_TIME:
+            models = WithBaseline(policy, PastReturns(numbers[:horizon], jnp.array(4.0)))
+        case Baseline.PAST_MEAN:
+            state = algorithm.init(policy)
+            return eqx.tree_at(lambda s: s.baseline.mean, state, jnp.array(0.7))
+        case _:
+            models = policy
+    return algorithm.init(models)
 
 
 class Problem:
@@ -49,21 +72,22 @@ class Problem:
         self.probability = paths.dynamics * np.prod(np.where(paths.mask, chances, 1), axis=0)
         self.exact = finite_horizon_gradient(mdp, jax.nn.softmax, self.theta, horizon=horizon)
 
+    def mixed(self, episodes):
+        """So many of them, every other one ended early."""
+        ended, whole = (np.flatnonzero(self.batch.mask[-1] == side) for side in (False, True))
+        columns = np.stack([ended, whole[: ended.size]], axis=1).ravel()[:episodes]
+        return jax.tree.map(lambda x: x[:, columns], self.batch)
+
     def expected_gradient(self, algorithm, episodes):
         """Σ over all batches of so many independent episodes of probability times estimate."""
         count = self.probability.size
         columns = np.stack(np.unravel_index(np.arange(count**episodes), [count] * episodes), -1)
 
-        state = algorithm.init(tabular_policy(self.theta))
-        state = eqx.tree_at(
-            lambda s: s.past.mean, state, jnp.array(0.7)
-        )  # of other batches: any number
+        state = some_state(algorithm, self.theta, len(self.batch.mask))
 
         def estimate(columns):
             batch = jax.tree.map(lambda x: x[:, columns], self.batch)
-            weight = algorithm.weights(state, batch)
-            loss = lambda theta: algorithm.loss(tabular_policy(theta), batch, weight)[0]
-            return -jax.grad(loss)(self.theta)
+            return -algorithm.gradient(state, batch)[0].logits.layers[0].weight
 
         estimates = jax.jit(jax.vmap(estimate))(jnp.asarray(columns))
         chances = self.probability[columns].prod(-1)
@@ -146,8 +170,9 @@ def test_the_mean_of_past_returns_holds_none_of_this_batch(problem):
     ]
     update = jax.jit(lambda state, batch: algorithm.update(state, batch, key=jr.key(0))[0])
     state, full = algorithm.init(tabular_policy(problem.theta)), []
+    blind = plain.init(tabular_policy(problem.theta))
     for part in parts:
-        none = plain.weights(state, part)
+        none = plain.weights(blind, part)
         baseline = np.mean(full) if full else 0.0
         expected = np.where(part.mask, none - baseline, 0)
         assert np.allclose(algorithm.weights(state, part), expected, rtol=1e-6, atol=1e-6)
@@ -155,29 +180,119 @@ def test_the_mean_of_past_returns_holds_none_of_this_batch(problem):
         state = update(state, part)
 
 
+def test_the_mean_of_past_returns_at_each_step(problem):
+    """A finished episode earned 0 there and counts; the present batch is not seen."""
+    algorithm = REINFORCE(discount=DISCOUNT, baseline=Baseline.PAST_MEAN_BY_TIME)
+    plain = dataclasses.replace(algorithm, baseline=Baseline.NONE)
+    models = WithBaseline(tabular_policy(problem.theta), past_returns((3,), jnp.float64))
+    state, seen = algorithm.init(models), np.zeros((3, 0))
+    update = jax.jit(lambda state, batch: algorithm.update(state, batch, key=jr.key(0))[0])
+    for columns in np.arange(9).reshape(3, 3):
+        part = jax.tree.map(lambda x, c=columns: x[:, c], problem.batch)
+        none = np.asarray(plain.weights(plain.init(models.actor), part))
+        mean = seen.mean(axis=1) if seen.size else np.zeros(3)
+        expected = np.where(part.mask, none - mean[:, None], 0)
+        assert np.allclose(algorithm.weights(state, part), expected, rtol=1e-10)
+        seen = np.concatenate([seen, none], axis=1)
+        state = update(state, part)
+
+
+def test_the_learned_baseline_is_fitted_to_the_returns_after_the_step(problem):
+    """Least squares over the steps taken is the mean return of each state; the step was without."""
+    algorithm = REINFORCE(
+        discount=DISCOUNT, baseline=Baseline.LEARNED, critic_learning_rate=0.1, critic_updates=800
+    )
+    first = jnp.array([3.0, -2.0, 1.0])
+    state = algorithm.init(WithBaseline(tabular_policy(problem.theta), tabular_value(first)))
+    plain = dataclasses.replace(algorithm, baseline=Baseline.NONE)
+    blind = plain.init(tabular_policy(problem.theta))
+    returns, taken = np.asarray(plain.weights(blind, problem.batch)), problem.batch.mask
+    seen = np.asarray(problem.batch.transition.observation)
+    less = np.where(taken, returns - np.asarray(first)[seen], 0)
+    assert np.allclose(algorithm.weights(state, problem.batch), less, rtol=1e-12)
+
+    after, metrics = jax.jit(lambda s: algorithm.update(s, problem.batch, key=jr.key(0)))(state)
+    fitted = np.asarray(after.baseline.model(jnp.arange(STATES)))
+    for s in np.unique(seen[taken]):
+        assert np.isclose(fitted[s], returns[taken & (seen == s)].mean(), atol=1e-3)
+    # Where episodes end is seen after the end only.
+    (never,) = set(range(STATES)) - set(np.unique(seen[taken]))
+    assert after.baseline.model.value.layers[0].weight[never, 0] == first[never]
+    explained = 1 - np.var(less[taken]) / np.var(returns[taken])
+    assert np.isclose(metrics["train/explained_variance"], explained)
+
+
+def test_a_full_return_has_one_baseline_an_episode(problem):
+    """G₀ of the others, those that have ended too: it is no return to go."""
+    algorithm = REINFORCE(discount=DISCOUNT, causality=False)
+    batch = problem.mixed(5)
+    full = np.asarray(algorithm.outcome(batch).returns[0])
+    expected = np.where(batch.mask, full - (full.sum() - full) / 4, 0)
+    weight = algorithm.weights(algorithm.init(tabular_policy(problem.theta)), batch)
+    assert np.allclose(weight, expected, rtol=1e-12)
+
+
+class Written:
+    """Four episodes, their scores by the softmax written out: `[time, episode, parameter]`."""
+
+    def __init__(self, problem, baseline, discount_scores):
+        self.algorithm = REINFORCE(
+            discount=DISCOUNT, baseline=baseline, discount_scores=discount_scores
+        )
+        self.batch = problem.mixed(4)
+        self.state = self.algorithm.init(tabular_policy(problem.theta))
+        self.mask = np.asarray(self.batch.mask)
+        self.returns = np.asarray(self.algorithm.outcome(self.batch).returns)
+        seen, action = self.batch.transition.observation, self.batch.transition.action
+        head = np.eye(ACTIONS)[action] - np.asarray(jax.nn.softmax(problem.theta))[seen]
+        # The layer's weights, and its bias: the policy has one.
+        rows = np.concatenate([np.eye(STATES)[seen], np.ones((*seen.shape, 1))], axis=-1)
+        score = rows[..., :, None] * head[..., None, :] * self.mask[..., None, None]
+        self.power = DISCOUNT ** np.arange(3)[:, None] if discount_scores else np.ones((3, 1))
+        self.by_step = self.power[..., None] * score.reshape(*seen.shape, -1)
+        self.score = self.by_step.sum(axis=0)
+        self.estimate = np.sum(self.returns[..., None] * self.by_step, axis=0)
+        self.others = [[j for j in range(4) if j != i] for i in range(4)]
+
+
 @pytest.mark.parametrize("discount_scores", [False, True])
 def test_the_optimal_constant_is_that_of_the_other_episodes(problem, discount_scores):
-    """b = Σ⟨X, g⟩ / Σ‖g‖² over the others, from the scores of the softmax written out."""
-    algorithm = REINFORCE(
-        discount=DISCOUNT, baseline=Baseline.OPTIMAL, discount_scores=discount_scores
-    )
-    batch = jax.tree.map(lambda x: x[:, :4], problem.batch)
-    state = algorithm.init(tabular_policy(problem.theta))
-    returns = dataclasses.replace(algorithm, baseline=Baseline.NONE, discount_scores=False)
-    returns = np.asarray(returns.weights(state, batch))
-    seen, action = batch.transition.observation, batch.transition.action
-    head = np.eye(ACTIONS)[action] - np.asarray(jax.nn.softmax(problem.theta))[seen]
-    # The layer's weights, and its bias: the policy has one.
-    rows = np.concatenate([np.eye(STATES)[seen], np.ones((*seen.shape, 1))], axis=-1)
-    score = rows[..., :, None] * head[..., None, :] * np.asarray(batch.mask)[..., None, None]
-    power = DISCOUNT ** np.arange(3)[:, None] if discount_scores else np.ones((3, 1))
-    g = np.einsum("tn,tnsa->nsa", power * np.ones((3, 4)), score)
-    x = np.einsum("tn,tnsa->nsa", power * returns, score)
-    for i, own in enumerate(algorithm.weights(state, batch).T):
-        others = [j for j in range(4) if j != i]
-        b = np.sum(x[others] * g[others]) / np.sum(g[others] ** 2)
-        expected = np.where(batch.mask[:, i], power[:, 0] * (returns[:, i] - b), 0)
-        assert np.allclose(own, expected, rtol=1e-10)
+    """b = Σ⟨X, g⟩ / Σ‖g‖² over the others."""
+    case = Written(problem, Baseline.OPTIMAL, discount_scores)
+    ours = np.asarray(case.algorithm.weights(case.state, case.batch))
+    for i, rest in enumerate(case.others):
+        b = np.sum(case.estimate[rest] * case.score[rest]) / np.sum(case.score[rest] ** 2)
+        expected = case.power[:, 0] * (case.returns[:, i] - b)
+        assert np.allclose(ours[:, i], np.where(case.mask[:, i], expected, 0), rtol=1e-10)
+
+
+@pytest.mark.parametrize("discount_scores", [False, True])
+def test_the_optimal_number_of_a_step_is_that_of_the_other_episodes(problem, discount_scores):
+    """b_t = Σ⟨X, g_t⟩ / Σ‖g_t‖² over the others, X of all steps."""
+    case = Written(problem, Baseline.OPTIMAL_BY_TIME, discount_scores)
+    ours = np.asarray(case.algorithm.weights(case.state, case.batch))
+    for i, rest in enumerate(case.others):
+        for t, g in enumerate(case.by_step[:, rest]):
+            b = np.sum(case.estimate[rest] * g) / np.sum(g**2) if g.any() else 0.0
+            expected = case.power[t, 0] * (case.returns[t, i] - b)
+            assert np.isclose(ours[t, i], expected if case.mask[t, i] else 0, rtol=1e-10)
+
+
+@pytest.mark.parametrize("discount_scores", [False, True])
+def test_the_optimal_number_of_a_parameter_is_that_of_the_other_episodes(problem, discount_scores):
+    """Parameter j's estimate is X_j − b_j g_j with b_j = ΣX_j g_j / Σg_j² over the others."""
+    case = Written(problem, Baseline.OPTIMAL_BY_PARAMETER, discount_scores)
+    gradient, _ = jax.jit(case.algorithm.gradient)(case.state, case.batch)
+    layer = gradient.logits.layers[0]
+    ours = -np.concatenate([np.ravel(layer.weight), np.ravel(layer.bias)])
+    expected = np.zeros_like(ours)
+    for i, rest in enumerate(case.others):
+        square = np.sum(case.score[rest] ** 2, axis=0)
+        product = np.sum(case.estimate[rest] * case.score[rest], axis=0)
+        b = np.divide(product, square, out=np.zeros_like(square), where=square > 0)
+        expected += (case.estimate[i] - b * case.score[i]) / 4
+    assert (np.sum(case.score[case.others[0]] ** 2, axis=0) == 0).any()  # 0/0 is met
+    assert np.allclose(ours, expected, rtol=1e-10, atol=1e-14)
 
 
 def test_entropy_is_summed_over_steps_and_averaged_over_episodes(problem):
@@ -214,6 +329,8 @@ OUT_OF_RANGE = [
     ("learning_rate", 0.0, r"`learning_rate` must lie in \(0, inf\); got 0.0"),
     ("entropy_coef", -0.1, r"`entropy_coef` must lie in \[0, inf\); got -0.1"),
     ("max_grad_norm", float("nan"), r"`max_grad_norm` must lie in \(0, inf\); got nan"),
+    ("critic_learning_rate", 0.0, r"`critic_learning_rate` must lie in \(0, inf\); got 0.0"),
+    ("critic_updates", 0, r"`critic_updates` must be a whole number, at least 1; got 0"),
 ]
 
 
@@ -221,3 +338,17 @@ OUT_OF_RANGE = [
 def test_settings_out_of_range_are_refused(name, value, message):
     with pytest.raises(ValueError, match=message):
         REINFORCE(**{name: value})
+
+
+def test_models_that_the_baseline_cannot_use_are_refused(x64):
+    policy = tabular_policy(jnp.zeros((STATES, ACTIONS)))
+    table = WithBaseline(policy, past_returns((3,)))
+    for baseline, models, message in [
+        (Baseline.LEARNED, policy, "a `StateValue`; the models have no baseline"),
+        (Baseline.LEARNED, table, "the models have a PastReturns"),
+        (Baseline.PAST_MEAN_BY_TIME, policy, "past_returns.*the models have no baseline"),
+        (Baseline.LEAVE_ONE_OUT, table, "the policy alone.*a PastReturns"),
+        (Baseline.PAST_MEAN, table, "the policy alone.*a PastReturns"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            REINFORCE(baseline=baseline).init(models)

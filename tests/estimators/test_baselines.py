@@ -44,14 +44,22 @@ def test_zero_is_no_baseline():
 
 def test_the_optimal_constant_leaves_its_own_episode_out(x64):
     product, square = jnp.array([1.0, 2.0, 6.0]), jnp.array([1.0, 4.0, 0.0])
-    ours = baselines.optimal_constant(product, square)
+    ours = baselines.optimal(product, square)
     assert jnp.allclose(ours, jnp.array([8 / 4, 7 / 1, 3 / 5]))
-    only_own = baselines.optimal_constant(product[1:], square[1:])
+    only_own = baselines.optimal(product[1:], square[1:])
     assert jnp.allclose(only_own, jnp.array([0.0, 2 / 4]))  # no score among the others
 
 
+def test_each_member_of_a_family_has_its_own_optimum(x64):
+    """Axes before the episodes' are solved one by one."""
+    product, square = (jnp.asarray(x) for x in np.random.default_rng(1).uniform(size=(2, 2, 3, 4)))
+    ours = baselines.optimal(product, square)
+    for index in np.ndindex(2, 3):
+        assert jnp.allclose(ours[index], baselines.optimal(product[index], square[index]))
+
+
 def test_one_episode_has_no_others():
-    with pytest.raises(ValueError, match="at least 2 episodes; got 1"):
-        baselines.optimal_constant(jnp.ones(1), jnp.ones(1))
+    with pytest.raises(ValueError, match="`optimal` needs at least 2 episodes in a batch; got 1"):
+        baselines.optimal(jnp.ones(1), jnp.ones(1))
     with pytest.raises(ValueError, match="at least 2 episodes in a batch; got 1"):
         baselines.leave_one_out(jnp.zeros((5, 1)), jnp.ones((5, 1), bool))

@@ -74,6 +74,10 @@ class Enumerated:
         weigh = jax.vmap(estimator.weights, in_axes=(1, None), out_axes=1)
         weights = np.asarray(jax.jit(weigh)(batch, context))
         estimate = np.einsum("tni,tnip->np", weights, self.score[:, pair]) / 2
+        if estimator.by_parameter is not None:
+            powers = self.mdp.discount ** np.arange(HORIZON)
+            scores = np.einsum("t,tnip->np", powers, self.score[:, pair]) / 2
+            estimate = estimate - np.asarray(estimator.by_parameter(context)) * scores
         single = np.asarray(self.behaviour if estimator.off_policy else self.target)
         chance = single[pair].prod(axis=1)
         mean = chance @ estimate

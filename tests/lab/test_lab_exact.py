@@ -1,5 +1,7 @@
 """The lab's exact means against sums over all pairs of trajectories, and what they say."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,9 +23,11 @@ UNBIASED = (
     "by-time",
     "optimal-constant",
     "optimal-by-time",
+    "optimal-by-parameter",
     "value",
     "learned-value",
     "leave-one-out",
+    "optimal-leave-one-out",
     "exact-q",
     "exact-advantage",
     "td",
@@ -34,6 +38,7 @@ UNBIASED = (
 BIASED = (
     "causal-no-power",
     "batch-mean",
+    "optimal-same-batch",
     "td-learned",
     "n-step-learned",
     "gae-learned",
@@ -149,20 +154,54 @@ def test_without_a_ratio_a_baseline_is_not_free():
     assert np.linalg.norm(gap) > 1e-2
 
 
-def test_optimal_baselines_are_those_of_the_definition():
-    """G3: b = E⟨X,g⟩/E‖g‖² and b_t = E⟨g_t,X⟩/E‖g_t‖², over all trajectories, with γ^t in g."""
-    problem = enumerated(0.9)
+def scores_and_estimates(problem):
+    """γ^t g_t of every trajectory, `[time, trajectory, parameter]`, and X = Σ_t γ^t g_t G_t."""
     powers = 0.9 ** np.arange(HORIZON)[:, None]
     to_go = np.cumsum((powers * problem.paths.reward)[::-1], axis=0)[::-1] / powers
     scores = powers[..., None] * problem.score
-    x = np.einsum("tnp,tn->np", scores, to_go)
-    chance = np.asarray(problem.target)
+    return scores, np.einsum("tnp,tn->np", scores, to_go), np.asarray(problem.target)
+
+
+def test_optimal_baselines_are_those_of_the_definition():
+    """G3: E⟨X,g⟩/E‖g‖², E⟨g_t,X⟩/E‖g_t‖² and E[g_j X_j]/E[g_j²], over all trajectories."""
+    problem = enumerated(0.9)
+    scores, x, chance = scores_and_estimates(problem)
     inner = lambda g: chance @ np.sum(g * x, axis=-1)
     square = lambda g: chance @ np.sum(g**2, axis=-1)
     total = scores.sum(axis=0)
     assert np.isclose(problem.context.optimal_constant, inner(total) / square(total), rtol=1e-10)
     by_step = [inner(g) / square(g) for g in scores]
     assert close(problem.context.optimal_by_step, by_step)
+    product, square = chance @ (total * x), chance @ total**2
+    by_parameter = np.divide(product, square, out=np.zeros_like(square), where=square > 0)
+    assert (square == 0).any()  # 0/0: nothing is done in the terminal state
+    assert close(problem.context.optimal_by_parameter, by_parameter)
+
+
+def test_no_baseline_of_its_family_has_less_variance():
+    """A constant, a number a step, a number a parameter: each a little more or less is worse."""
+    problem, context = enumerated(0.9), enumerated(0.9).context
+    scores, x, chance = scores_and_estimates(problem)
+    total = scores.sum(axis=0)
+
+    def variance(subtracted):
+        estimate = x - subtracted
+        mean = chance @ estimate
+        return chance @ np.sum((estimate - mean) ** 2, axis=1)
+
+    families = {
+        "constant": (np.ravel(context.optimal_constant), lambda b: b * total),
+        "step": (context.optimal_by_step, lambda b: np.einsum("t,tnp->np", b, scores)),
+        "parameter": (context.optimal_by_parameter, lambda b: b * total),
+    }
+    least = {name: variance(of(np.asarray(b))) for name, (b, of) in families.items()}
+    for name, (b, of) in families.items():
+        for i, sign in itertools.product(range(len(b)), (-1e-3, 1e-3)):
+            moved = np.array(b)
+            moved[i] += sign
+            without_score = name == "parameter" and not total[:, i].any()
+            assert variance(of(moved)) >= least[name] + (0 if without_score else 1e-9)
+    assert least["step"] < least["constant"] and least["parameter"] < least["constant"]
 
 
 def test_the_second_moment_of_the_ratio_is_exact():

@@ -1,49 +1,81 @@
 """REINFORCE, the Monte Carlo policy gradient. Williams (1992)."""
 
 import enum
-from collections.abc import Callable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from .. import validate
 from ..estimators import baselines
-from ..estimators.normalise import RunningMoments, running_moments
 from ..estimators.returns import reward_to_go
 from ..losses.policy_gradient import score_function
 from ..nn.policies import EntropicPolicy, Sampled
-from ..optim.learner import Learner, descend, learner
+from ..optim.learner import Learner, apply_gradient, gradient, learner
 from ..sources.episodes import EpisodeBatch
 from ..types import Metrics, Scalar
 from .protocol import AbstractAlgorithm
+from .reinforce_baselines import (
+    AbstractBaseline,
+    LearnedValue,
+    Memoryless,
+    Outcome,
+    PastMean,
+    PastReturns,
+    WithBaseline,
+    of_returns,
+    optimal_by_parameter,
+    optimal_by_time,
+    optimal_constant,
+)
 
 
 class Baseline(enum.Enum):
-    """What is subtracted from each return; see `rewardtogo.estimators.baselines`."""
+    """What is subtracted from each return; see `rewardtogo.algorithms.reinforce_baselines`."""
 
     NONE = "none"
     BATCH_MEAN = "batch-mean"
     LEAVE_ONE_OUT = "leave-one-out"
     PAST_MEAN = "past-mean"
+    PAST_MEAN_BY_TIME = "past-mean-by-time"
+    LEARNED = "learned"
     OPTIMAL = "optimal"
+    OPTIMAL_BY_TIME = "optimal-by-time"
+    OPTIMAL_BY_PARAMETER = "optimal-by-parameter"
 
 
-_OF_RETURNS: dict[Baseline, Callable] = {
-    Baseline.NONE: baselines.zero,
-    Baseline.BATCH_MEAN: baselines.batch_mean,
-    Baseline.LEAVE_ONE_OUT: baselines.leave_one_out,
+OF_OTHERS = frozenset(
+    {
+        Baseline.LEAVE_ONE_OUT,
+        Baseline.OPTIMAL,
+        Baseline.OPTIMAL_BY_TIME,
+        Baseline.OPTIMAL_BY_PARAMETER,
+    }
+)
+"""Those that a batch of one episode does not have."""
+
+_WITHOUT_OPTIONS: dict[Baseline, AbstractBaseline] = {
+    Baseline.NONE: of_returns(baselines.zero),
+    Baseline.BATCH_MEAN: of_returns(baselines.batch_mean),
+    Baseline.LEAVE_ONE_OUT: of_returns(baselines.leave_one_out),
+    Baseline.PAST_MEAN: PastMean(by_time=False),
+    Baseline.PAST_MEAN_BY_TIME: PastMean(by_time=True),
+    Baseline.OPTIMAL: Memoryless(optimal_constant),
+    Baseline.OPTIMAL_BY_TIME: Memoryless(optimal_by_time),
+    Baseline.OPTIMAL_BY_PARAMETER: Memoryless(optimal_by_parameter),
 }
 
 
 class REINFORCEState(eqx.Module):
+    """`baseline`: what it remembers; `()` for most."""
+
     learner: Learner[EntropicPolicy]
-    past: RunningMoments  # of the full returns of the batches before
+    baseline: tuple[()] | PastReturns | Learner
 
 
-class REINFORCE(AbstractAlgorithm[EntropicPolicy, REINFORCEState, EpisodeBatch]):
+class REINFORCE(AbstractAlgorithm[EntropicPolicy | WithBaseline, REINFORCEState, EpisodeBatch]):
     r"""One gradient step on each batch of whole episodes:
 
     $$\nabla J \approx \frac1N \sum_{i=1}^N \sum_t \nabla \log \pi_\theta(a^i_t \mid s^i_t)
@@ -53,7 +85,8 @@ class REINFORCE(AbstractAlgorithm[EntropicPolicy, REINFORCEState, EpisodeBatch])
     averaged over episodes: a mean over steps would be a ratio, biased when lengths differ. Without
     `causality` every step is weighed by the return of its whole episode, $G_0$, which is unbiased
     for the gradient of the discounted return. With it, that takes `discount_scores`: step $t$ also
-    carries $\gamma^t$; without, what the estimate follows is the usual practice.
+    carries $\gamma^t$; without, what the estimate follows is the usual practice. The baseline of
+    least variance for each parameter is no weight: it is subtracted from the gradient.
     """
 
     discount: Scalar = 0.99
@@ -70,16 +103,30 @@ class REINFORCE(AbstractAlgorithm[EntropicPolicy, REINFORCEState, EpisodeBatch])
     """Weight of the entropy bonus."""
     max_grad_norm: Scalar = 0.5
     """Global norm to which a gradient is scaled down."""
+    critic_learning_rate: Scalar = 1e-2
+    """Step size of Adam for the learned baseline."""
+    critic_updates: int = 10
+    """Gradient steps of the learned baseline on each batch, after the policy's."""
 
     def __check_init__(self):
         validate.unit_interval("discount", self.discount)
         validate.positive("learning_rate", self.learning_rate)
         validate.non_negative("entropy_coef", self.entropy_coef)
         validate.positive("max_grad_norm", self.max_grad_norm)
+        validate.positive("critic_learning_rate", self.critic_learning_rate)
+        validate.count("critic_updates", self.critic_updates)
 
-    def init(self, models: EntropicPolicy) -> REINFORCEState:
-        precision = jnp.result_type(*jax.tree.leaves(eqx.filter(models, eqx.is_inexact_array)))
-        return REINFORCEState(learner(models, self.optimiser), running_moments((), precision))
+    def init(self, models: EntropicPolicy | WithBaseline) -> REINFORCEState:
+        """`WithBaseline` for `past-mean-by-time` and `learned`, else the policy alone.
+
+        **Raises:** `ValueError` if the models are not what the baseline needs.
+        """
+        if isinstance(models, WithBaseline):
+            actor, given = models.actor, models.baseline
+        else:
+            actor, given = models, None
+        precision = jnp.result_type(*jax.tree.leaves(eqx.filter(actor, eqx.is_inexact_array)))
+        return REINFORCEState(learner(actor, self.optimiser), self.rule.init(given, precision))
 
     def behaviour(self, state: REINFORCEState) -> Sampled:
         return Sampled(state.learner.model)
@@ -92,43 +139,45 @@ class REINFORCE(AbstractAlgorithm[EntropicPolicy, REINFORCEState, EpisodeBatch])
     ) -> tuple[REINFORCEState, Metrics]:
         """Take one step on episodes with axes `(time, episode)`."""
         del key
-        weight = self.weights(state, batch)
-        fitted, metrics = descend(self.loss, state.learner, self.optimiser, batch, weight)
-        return REINFORCEState(fitted, state.past.update(self._to_go(batch)[0])), metrics
+        grads, metrics = self.gradient(state, batch)
+        fitted = apply_gradient(state.learner, self.optimiser, grads)
+        # Only now: a baseline that had seen this batch would judge an action by its own return.
+        baseline = self.rule.learn(state.baseline, self.outcome(batch))
+        return REINFORCEState(fitted, baseline), metrics
+
+    def gradient(
+        self, state: REINFORCEState, batch: EpisodeBatch
+    ) -> tuple[EntropicPolicy, dict[str, Float[Array, ""]]]:
+        """The estimate, negated, less that of the entropy bonus; of the parameters that learn."""
+        outcome = self.outcome(batch)
+        judged = self.rule.judge(state.baseline, state.learner, outcome)
+        weight = outcome.less(judged.by_step)
+        grads, metrics = gradient(self.loss, state.learner, batch, weight)
+        if judged.shift is not None:
+            grads = jax.tree.map(jnp.add, grads, judged.shift)
+        before = jnp.var(outcome.returns, where=batch.mask)
+        left = jnp.var(outcome.returns - judged.by_step, where=batch.mask)
+        explained = 1 - left / (before + 1e-8)
+        return grads, metrics | {"train/explained_variance": explained}
 
     def weights(self, state: REINFORCEState, batch: EpisodeBatch) -> Float[Array, "time episode"]:
         """What multiplies each score: the return less its baseline, 0 after an episode's end."""
-        returns = self._to_go(batch)
-        if not self.causality:
-            returns = jnp.broadcast_to(returns[:1], returns.shape)
-        returns = jnp.where(batch.mask, returns, 0)
-        power = jnp.ones_like(returns)
-        if self.discount_scores and self.causality:
-            power = power * self.discount ** jnp.arange(len(returns))[:, None]
-        weight = power * (returns - self._baseline(state, batch, returns, power))
-        return jnp.where(batch.mask, weight, 0)
+        outcome = self.outcome(batch)
+        return outcome.less(self.rule.judge(state.baseline, state.learner, outcome).by_step)
 
-    def _to_go(self, batch: EpisodeBatch) -> Float[Array, "time episode"]:
+    def outcome(self, batch: EpisodeBatch) -> Outcome:
+        """The return to go of every step, or the full return at each; and the powers of γ."""
         step = batch.transition
         reward = jnp.where(batch.mask, step.reward, 0)
         none = jnp.zeros_like(reward)
-        return reward_to_go(reward, step.terminated, step.truncated, none, discount=self.discount)
-
-    def _baseline(
-        self,
-        state: REINFORCEState,
-        batch: EpisodeBatch,
-        returns: Float[Array, "time episode"],
-        power: Float[Array, "time episode"],
-    ) -> Float[Array, "time episode"]:
-        match self.baseline:
-            case Baseline.PAST_MEAN:
-                constant = state.past.mean.astype(returns.dtype)
-            case Baseline.OPTIMAL:
-                constant = baselines.optimal_constant(*_products(state, batch, returns, power))
-            case kind:
-                return _OF_RETURNS[kind](returns, batch.mask)
-        return jnp.broadcast_to(constant, returns.shape[-1:])[None] + jnp.zeros_like(returns)
+        ends = step.terminated, step.truncated
+        returns = reward_to_go(reward, *ends, none, discount=self.discount)
+        power = jnp.ones_like(returns)
+        if not self.causality:
+            returns = jnp.broadcast_to(returns[:1], returns.shape)
+        elif self.discount_scores:
+            power = power * self.discount ** jnp.arange(len(returns))[:, None]
+        return Outcome(batch, returns, power)
 
     def loss(
         self, policy: EntropicPolicy, batch: EpisodeBatch, weight: Float[Array, "time episode"]
@@ -147,37 +196,19 @@ class REINFORCE(AbstractAlgorithm[EntropicPolicy, REINFORCEState, EpisodeBatch])
         }
 
     @property
+    def rule(self) -> AbstractBaseline:
+        """The baseline that is chosen."""
+        if self.baseline is Baseline.LEARNED:
+            return LearnedValue(self._steps(self.critic_learning_rate), self.critic_updates)
+        return _WITHOUT_OPTIONS[self.baseline]
+
+    @property
     def optimiser(self) -> optax.GradientTransformation:
-        return optax.chain(
-            optax.clip_by_global_norm(self.max_grad_norm), optax.adam(self.learning_rate)
-        )
+        """Of the policy."""
+        return self._steps(self.learning_rate)
 
-
-def _products(
-    state: REINFORCEState,
-    batch: EpisodeBatch,
-    returns: Float[Array, "time episode"],
-    power: Float[Array, "time episode"],
-) -> tuple[Float[Array, " episode"], Float[Array, " episode"]]:
-    """⟨X, g⟩ and ‖g‖² of each episode, X its estimate without a baseline and g its score."""
-    step = batch.transition
-
-    def one(observation, action, mask, returns, power):
-        def log_prob(params):
-            policy = eqx.combine(params, state.learner.frozen)
-            distribution, _ = policy(observation, policy.initial_memory())
-            return jnp.where(mask, distribution.log_prob(action), 0)
-
-        _, pull_back = jax.vjp(log_prob, state.learner.params)
-        (estimate,), (score,) = pull_back(power * returns), pull_back(power)
-        return _inner(estimate, score), _inner(score, score)
-
-    columns = (step.observation, step.action, batch.mask, returns, power)
-    return jax.vmap(one, in_axes=1)(*columns)
-
-
-def _inner(x: PyTree, y: PyTree) -> Float[Array, ""]:
-    return jnp.asarray(optax.tree.vdot(x, y))
+    def _steps(self, learning_rate: Scalar) -> optax.GradientTransformation:
+        return optax.chain(optax.clip_by_global_norm(self.max_grad_norm), optax.adam(learning_rate))
 
 
 def _per_episode(

@@ -26,7 +26,7 @@ from rewardtogo.tabular.catalogue import problem
 
 
 # Gymnasium's names, with its limits on the length of an episode: MinAtar registers none. Beside
-# them our own: those that need a memory, of which one sets its limit itself, and one solved exactly.
+# them our own: those that need a memory, one with its own limit, and one that is solved exactly.
 _ENVIRONMENTS: dict[str, tuple[Callable[..., AbstractEnvironment], int | None]] = {
     "Acrobot-v1": (Acrobot, 500),
     "CartPole-v1": (CartPole, 500),

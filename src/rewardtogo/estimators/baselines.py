@@ -51,24 +51,31 @@ def leave_one_out(
     return (jnp.sum(returns, axis=-1, keepdims=True) - returns) / (episodes - 1)
 
 
-def optimal_constant(
-    product: Float[Array, " episode"], square: Float[Array, " episode"]
-) -> Float[Array, " episode"]:
-    r"""The constant of least variance, for each episode estimated from the others; unbiased.
+def optimal(
+    product: Float[Array, "*any episode"], square: Float[Array, "*any episode"]
+) -> Float[Array, "*any episode"]:
+    r"""The baseline of least variance, for each episode estimated from the others; unbiased.
 
-    $$b^i = \frac{\sum_{j \ne i} \langle X_j, g_j \rangle}{\sum_{j \ne i} \lVert g_j \rVert^2},
-    \qquad g = \sum_t g_t, \quad X = \sum_t g_t G_t$$
+    With $X = \sum_t g_t G_t$, the estimate of an episode without a baseline, and
+    $g = \sum_t g_t$, its score, the best of each family is a ratio of expectations,
 
-    Weaver and Tao (2001), theorem 2; Greensmith, Bartlett and Baxter (2004), section 4, whose
-    expectations are here sums over the other episodes: from all of them it would judge an action
-    by its own return. 0 where no other episode has a score.
+    $$b = \frac{E\langle X, g \rangle}{E \lVert g \rVert^2}, \qquad
+    b_t = \frac{E\langle X, g_t \rangle}{E \lVert g_t \rVert^2}, \qquad
+    b_j = \frac{E[X_j g_j]}{E[g_j^2]}:$$
 
-    **Arguments:** `product`: $\langle X_j, g_j \rangle$; `square`: $\lVert g_j \rVert^2$.
+    a constant, one for each step, one for each parameter. Weaver and Tao (2001), theorem 2;
+    Greensmith, Bartlett and Baxter (2004), section 4; Peters and Schaal (2008), section 3.2. The
+    expectations are here sums over the other episodes: from all of them a baseline would judge an
+    action by its own return. 0 where no other episode has a score.
+
+    **Arguments:** `product`, `square`: what stands under the expectations, of each episode; axes
+    before the last are those of the family, none for the constant.
     **Raises:** `ValueError` for fewer than two episodes.
     """
-    if square.size < 2:
-        raise ValueError(f"`optimal_constant` needs at least 2 episodes; got {square.size}.")
+    episodes = square.shape[-1]
+    if episodes < 2:
+        raise ValueError(f"`optimal` needs at least 2 episodes in a batch; got {episodes}.")
     # Not the total less the own: what is left of it after rounding would be divided by.
-    others = 1 - jnp.eye(square.size, dtype=square.dtype)
-    product, square = others @ product, others @ square
+    others = 1 - jnp.eye(episodes, dtype=square.dtype)
+    product, square = product @ others, square @ others
     return jnp.where(square > 0, product / jnp.where(square > 0, square, 1), 0)

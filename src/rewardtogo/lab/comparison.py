@@ -19,7 +19,7 @@ from ..tabular.successors import dense
 from ..types import AnyArray
 from .context import Context, Setting, make_context
 from .estimators import CONTROL_OFF, CONTROL_ON, ESTIMATORS, Estimator
-from .exact_means import mean
+from .exact_means import joint, mean
 from .moments import Moments, Row, summarise
 from .sampling import Batch, sample, sampler
 
@@ -128,10 +128,26 @@ def control_of(estimator: Estimator) -> Estimator:
 
 
 def _exact_means(estimators: Sequence[Estimator], context: Context):
-    masses = [e.mass for e in estimators]
-    compute = lambda context: [None if m is None else mean(m(context), context) for m in masses]
+    def compute(context: Context) -> list[Array | None]:
+        none = joint(lambda context: jnp.ones_like(context.target.q))(context)
+        score = mean(none, context)  # 0 but for rounding: no baseline moves the mean
+        return [_exact_mean(e, context, score) for e in estimators]
+
     values = eqx.filter_jit(compute)(context)
     return [None if value is None else np.asarray(value) for value in values]
+
+
+def _exact_mean(
+    estimator: Estimator, context: Context, score: Float[Array, " parameters"]
+) -> Array | None:
+    if estimator.mass is None:
+        return None
+    whole = mean(estimator.mass(context), context)
+    return (
+        whole
+        if estimator.by_parameter is None
+        else whole - jnp.asarray(estimator.by_parameter(context)) * score
+    )
 
 
 def _sampled(setting: Setting, context: Context, chosen, trajectories: int, key, quiet: bool):
@@ -181,8 +197,20 @@ class _Chunk:
             entry = _entries(batch, self._score.shape[:2])
             for i, estimator in enumerate(self._chosen):
                 if estimator.off_policy == off:
-                    rows[i] = _estimates(entry, self._timed(i, batch), self._score)
+                    rows[i] = self._row(i, batch, entry)
         return np.stack([rows[i] for i in range(len(self._chosen))])
+
+    def _row(
+        self, i: int, batch: Batch, entry: Int[np.ndarray, "time estimates batch"]
+    ) -> Float[np.ndarray, "estimates parameters"]:
+        estimates = _estimates(entry, self._timed(i, batch), self._score)
+        by_parameter = self._chosen[i].by_parameter
+        if by_parameter is None:
+            return estimates
+        powers = np.broadcast_to(np.asarray(self._context.powers)[:, None, None], entry.shape)
+        return estimates - np.asarray(by_parameter(self._context)) * _estimates(
+            entry, powers, self._score
+        )
 
     def _timed(self, i: int, batch: Batch) -> Array:
         began = time.perf_counter()

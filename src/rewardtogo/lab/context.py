@@ -142,7 +142,8 @@ class Context(eqx.Module):
     r"""Everything an estimator or its exact mean may ask for.
 
     `score`: $\nabla\log\pi(a \mid s)$, `[S, A, P]`. `optimal_by_step`: the $b_t$ that give
-    $\sum_t \gamma^t g_t (G_t - b_t)$ the least variance; `optimal_constant`: the best single one.
+    $\sum_t \gamma^t g_t (G_t - b_t)$ the least variance; `optimal_constant`: the best single one;
+    `optimal_by_parameter`: the best $b_j$ for each parameter.
     `second_moment`: $E_\beta[\rho^2]$ of the trajectory ratio ρ, whose inverse is the share of
     trajectories that is left, the effective sample size.
     """
@@ -154,6 +155,7 @@ class Context(eqx.Module):
     powers: Float[AnyArray, " horizon"]
     optimal_by_step: Float[AnyArray, " horizon"]
     optimal_constant: Float[AnyArray, ""]
+    optimal_by_parameter: Float[AnyArray, " parameters"]
     second_moment: Float[AnyArray, ""]
     batch: int = eqx.field(static=True)
     trace_decay: float = eqx.field(static=True)
@@ -197,9 +199,9 @@ def _scores(policy: Policy, theta: PyTree) -> Float[Array, "states actions param
 def _compiled(mdp, pair, score, error, horizon: int, numbers) -> Context:
     powers = mdp.discount ** jnp.arange(horizon, dtype=jnp.float64)
     target, behaviour = (_process(mdp, policy, powers, error) for policy in pair)
-    by_step, constant = _optimal_baselines(mdp, target, score, powers)
+    best = _optimal_baselines(mdp, target, score, powers)
     moment = _second_moment(mdp, target, behaviour, horizon)
-    return Context(mdp, target, behaviour, score, powers, by_step, constant, moment, *numbers)
+    return Context(mdp, target, behaviour, score, powers, *best, moment, *numbers)
 
 
 def _process(mdp: TabularMDP, policy, powers, error) -> Process:
@@ -217,12 +219,18 @@ def _process(mdp: TabularMDP, policy, powers, error) -> Process:
 
 
 def _optimal_baselines(mdp: TabularMDP, process: Process, score, powers):
-    r"""$b_t = E\langle g_t, X\rangle / (\gamma^t E\|g_t\|^2)$ for $X = \sum_k \gamma^k g_k G_k$.
+    r"""$b_t$, $b$ and $b_j$ of least variance for $X = \sum_k \gamma^k g_k G_k$.
 
-    Weaver and Tao (2001); Greensmith, Bartlett and Baxter (2004), section 4, per step. Scores of
-    different steps are uncorrelated, so the steps are solved one by one. Three parts: of the
-    same step; of earlier ones, whose return holds $\gamma^{t-k} G_t$; of later ones, through
-    where $a_t$ leads. The best constant is their mean with weights $\gamma^{2t} E\|g_t\|^2$.
+    With $p_{tj} = E[g_{tj} X_j] / \gamma^t$ and $q_{tj} = E[g_{tj}^2]$,
+
+    $$b_t = \frac{\sum_j p_{tj}}{\sum_j q_{tj}}, \qquad
+    b = \frac{\sum_{tj} \gamma^{2t} p_{tj}}{\sum_{tj} \gamma^{2t} q_{tj}}, \qquad
+    b_j = \frac{\sum_t \gamma^{2t} p_{tj}}{\sum_t \gamma^{2t} q_{tj}}$$
+
+    Weaver and Tao (2001); Greensmith, Bartlett and Baxter (2004), section 4; Peters and Schaal
+    (2008), section 3.2. Scores of different steps are uncorrelated, so the steps are solved one by
+    one. Three parts of $p$: of the same step; of earlier ones, whose return holds
+    $\gamma^{t-k} G_t$; of later ones, through where $a_t$ leads.
     """
     policy = process.probability
     local = jnp.einsum("sa,sap,tsa->tsp", policy, score, process.q)  # E[g_t Q_t | s_t]
@@ -232,20 +240,22 @@ def _optimal_baselines(mdp: TabularMDP, process: Process, score, powers):
         moved = moved + (visits[:, None] * policy)[..., None] * score
         return jnp.einsum("sap,sau->up", moved, mdp.transition), earlier
 
-    def backward(later, here):  # E[Σ_{k≥t} γ^{k-t} g_k G_k | s_t]
+    def backward(later, now):  # E[Σ_{k≥t} γ^{k-t} g_k G_k | s_t]
+        here, visits = now
         ahead = jnp.einsum("sau,up->sap", mdp.transition, later)
         after = here + mdp.discount * jnp.einsum("sa,sap->sp", policy, ahead)
-        return after, mdp.discount * jnp.einsum("sa,sap,sap->s", policy, score, ahead)
+        return after, mdp.discount * jnp.einsum("s,sa,sap,sap->p", visits, policy, score, ahead)
 
     nothing = jnp.zeros_like(local[0])
     _, earlier = lax.scan(forward, nothing, process.visits)
-    _, later = lax.scan(backward, nothing, local, reverse=True)
-    square = jnp.einsum("ts,sa,sap->tsa", process.visits, policy, score**2)
-    product = jnp.einsum("tsa,tsa->t", square, process.q) + jnp.einsum("tsp,tsp->t", earlier, local)
-    product = product + jnp.einsum("ts,ts->t", process.visits, later)
-    total = square.sum((1, 2))
+    _, later = lax.scan(backward, nothing, (local, process.visits), reverse=True)
+    square = jnp.einsum("ts,sa,sap->tp", process.visits, policy, score**2)
+    same = jnp.einsum("ts,sa,sap,tsa->tp", process.visits, policy, score**2, process.q)
+    product = same + jnp.einsum("tsp,tsp->tp", earlier, local) + later
     quotient = lambda x, y: x / jnp.where(y > 0, y, 1)
-    return quotient(product, total), quotient(powers**2 @ product, powers**2 @ total)
+    by_step = quotient(product.sum(1), square.sum(1))
+    product, square = powers**2 @ product, powers**2 @ square
+    return by_step, quotient(product.sum(), square.sum()), quotient(product, square)
 
 
 def _second_moment(mdp: TabularMDP, target: Process, behaviour: Process, horizon: int):

@@ -6,51 +6,15 @@ behaviour policy β and differentiate π. Add one by adding it to `ESTIMATORS`; 
 bias is estimated.
 """
 
-import dataclasses
-
-import jax.numpy as jnp
-
 from . import exact_means as means, weights as w
-from .exact_means import Mass, joint
-from .weights import Weights, exact, learned, off, on, powered
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Estimator:
-    """A named estimator.
-
-    `meaning`: its formula. `source`: where it comes from. `needs`: what it must know beside its
-    samples. `weights`: what multiplies each score, from samples. `mass`: the exact
-    $E[w_t; s_t = s, a_t = a]$, None where it is no finite sum. `off_policy`: whether it samples β.
-    """
-
-    name: str
-    meaning: str
-    source: str
-    weights: Weights
-    mass: Mass | None = None
-    needs: str = "–"
-    off_policy: bool = False
-
-
-def _v(context):
-    return context.target.v[:-1]
-
-
-def _v_learned(context):
-    return context.target.learned[:-1]
+from .baselines import BASELINES as BASELINES
+from .estimator import Estimator as Estimator
+from .exact_means import joint
+from .weights import exact, learned, off, on, powered
 
 
 def _v_behaviour(context):
     return context.behaviour.v[:-1]
-
-
-def _optimal_by_step(context):
-    return context.optimal_by_step[:, None] * jnp.ones_like(context.target.visits)
-
-
-def _optimal_constant(context):
-    return jnp.full_like(context.target.visits, context.optimal_constant)
 
 
 def _advantage(context):
@@ -61,19 +25,6 @@ def _advantage_behaviour(context):
     return means.advantage(off)(context)
 
 
-def _baseline(name, meaning, source, table, needs) -> Estimator:
-    return Estimator(
-        name=name,
-        meaning=meaning,
-        source=source,
-        weights=powered(w.less(table)),
-        mass=joint(means.less(table)),
-        needs=needs,
-    )
-
-
-_WEAVER = "Weaver and Tao (2001)"
-_GREENSMITH = "Greensmith, Bartlett and Baxter (2004), section 4"
 _GAE = "Schulman et al. (2016), eq. 16"
 
 RETURNS = (
@@ -97,31 +48,6 @@ RETURNS = (
         source="Thomas (2014), Nota and Thomas (2020)",
         weights=w.to_go,
         mass=joint(means.q(), powers=False),
-    ),
-)
-
-BASELINES = (
-    _baseline("constant", "γ^t (G_t - J)", "Williams (1992)", means.start_value, "J"),
-    _baseline("by-time", "γ^t (G_t - E[G_t])", _GREENSMITH, means.expected_returns, "E[G_t]"),
-    _baseline("optimal-constant", "γ^t (G_t - b*)", _WEAVER, _optimal_constant, "b*"),
-    _baseline("optimal-by-time", "γ^t (G_t - b*_t)", _GREENSMITH, _optimal_by_step, "b*_t"),
-    _baseline("value", "γ^t (G_t - V_t(s_t))", "Sutton et al. (2000), theorem 1", _v, "V"),
-    _baseline("learned-value", "γ^t (G_t - V̂(s_t))", _GREENSMITH, _v_learned, "V̂"),
-    Estimator(
-        name="batch-mean",
-        meaning="γ^t (G_t - mean of the batch's G_t); its mean is (1 - 1/N) ∇J",
-        source=_GREENSMITH,
-        weights=powered(w.batch_mean),
-        mass=joint(means.of_batch_mean),
-        needs="batch",
-    ),
-    Estimator(
-        name="leave-one-out",
-        meaning="γ^t (G_t - mean of the others' G_t)",
-        source="Kool, van Hoof and Welling (2019)",
-        weights=powered(w.leave_one_out),
-        mass=joint(means.less(means.expected_returns)),
-        needs="batch",
     ),
 )
 

@@ -204,3 +204,37 @@ def clipped(advantage: Weights) -> Weights:
 
 leave_one_out = less_own(baselines.leave_one_out)
 batch_mean = less_own(baselines.batch_mean)
+
+
+def _episode_sums(
+    weights: Float[Array, "time episode"], batch: Batch, context: Context
+) -> Float[Array, "episode parameter"]:
+    """Scores times `weights`, summed over each episode."""
+    states, actions, parameters = context.score.shape
+    entry = jnp.asarray(batch.state) * actions + batch.action
+    nothing = jnp.zeros((entry.shape[1], states * actions))
+    # By state and action first: the scores are few and the steps many.
+    sums = nothing.at[jnp.arange(entry.shape[1]), entry].add(jnp.where(batch.mask, weights, 0))
+    return sums @ jnp.asarray(context.score).reshape(-1, parameters)
+
+
+def _optimal(estimate: Callable) -> Weights:
+    r"""$G_t$ less a constant estimated from $\langle X, g \rangle$ and $\|g\|^2$ of episodes."""
+
+    def weights(batch, context):
+        gains, power = to_go(batch, context), _column(context.powers)
+        x = _episode_sums(power * gains, batch, context)
+        g = _episode_sums(power * jnp.ones_like(gains), batch, context)
+        constant = estimate(jnp.sum(x * g, axis=1), jnp.sum(g * g, axis=1))
+        return gains - jnp.broadcast_to(constant, gains.shape)
+
+    return weights
+
+
+def _of_all(product: Float[Array, " episode"], square: Float[Array, " episode"]):
+    total = jnp.sum(square)
+    return jnp.where(total > 0, jnp.sum(product) / jnp.where(total > 0, total, 1), 0)
+
+
+optimal_leave_one_out = _optimal(baselines.optimal)
+optimal_same_batch = _optimal(_of_all)

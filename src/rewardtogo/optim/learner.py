@@ -34,6 +34,28 @@ def learner[M](
     return Learner(params, frozen, optimiser.init(params))
 
 
+def gradient[M](
+    loss: Callable[..., tuple[Any, Any]], learner: Learner[M], *args: Any
+) -> tuple[M, Any]:
+    """The gradient of `loss(model, *args) → (scalar, aux)` in what learns, and aux."""
+
+    def of_params(params: M) -> tuple[Any, Any]:
+        return loss(eqx.combine(params, learner.frozen), *args)
+
+    return eqx.filter_grad(of_params, has_aux=True)(learner.params)
+
+
+def apply_gradient[M](
+    learner: Learner[M], optimiser: optax.GradientTransformation, grads: M
+) -> Learner[M]:
+    """Take one optimiser step along `grads`, which need not be the gradient of any loss."""
+    updates, opt_state = optimiser.update(
+        cast(Any, grads), learner.opt_state, cast(Any, learner.params)
+    )
+    params = eqx.apply_updates(learner.params, updates)
+    return Learner(params, learner.frozen, opt_state)
+
+
 def descend[M](
     loss: Callable[..., tuple[Any, Any]],
     learner: Learner[M],
@@ -41,11 +63,5 @@ def descend[M](
     *args: Any,
 ) -> tuple[Learner[M], Any]:
     """Take one optimiser step on `loss(model, *args) → (scalar, aux)`; return learner and aux."""
-
-    def of_params(params: M) -> tuple[Any, Any]:
-        return loss(eqx.combine(params, learner.frozen), *args)
-
-    grads, aux = eqx.filter_grad(of_params, has_aux=True)(learner.params)
-    updates, opt_state = optimiser.update(grads, learner.opt_state, cast(Any, learner.params))
-    params = eqx.apply_updates(learner.params, updates)
-    return Learner(params, learner.frozen, opt_state), aux
+    grads, aux = gradient(loss, learner, *args)
+    return apply_gradient(learner, optimiser, grads), aux

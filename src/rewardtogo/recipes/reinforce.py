@@ -5,10 +5,14 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import gymnasium as gym
+import jax.random as jr
+from jaxtyping import PRNGKeyArray
 
 from .. import validate
-from ..algorithms.reinforce import REINFORCE, Baseline
-from ..nn.build import Activation
+from ..algorithms.reinforce import OF_OTHERS, REINFORCE, Baseline
+from ..algorithms.reinforce_baselines import WithBaseline, past_returns
+from ..nn.build import Activation, Architecture
+from ..nn.policies import EntropicPolicy
 from ..worlds import AbstractWorld
 from .ingredients import Ingredients, architecture
 
@@ -26,7 +30,7 @@ class REINFORCERecipe:
     max_episode_steps: int | None = None
     """Steps after which an episode is cut; None is the environment's own limit."""
     hidden: tuple[int, ...] = (64, 64)
-    """Widths of the policy's hidden layers."""
+    """Widths of the hidden layers, of the policy and of a learned baseline alike."""
     conv_channels: tuple[int, ...] | None = None
     """Channels of convolutions before them, of an image; None suits its size, empty flattens it."""
     activation: Activation = "tanh"
@@ -38,8 +42,8 @@ class REINFORCERecipe:
 
     def build(self, world: AbstractWorld) -> Ingredients:
         """Raises `ValueError` where the settings do not fit the environment or each other."""
-        of_others = self.algorithm.baseline in (Baseline.LEAVE_ONE_OUT, Baseline.OPTIMAL)
-        validate.count("num_episodes", self.num_episodes, least=2 if of_others else 1)
+        least = 2 if self.algorithm.baseline in OF_OTHERS else 1
+        validate.count("num_episodes", self.num_episodes, least=least)
         validate.in_interval("initial_log_std", self.initial_log_std, -20.0, 5.0)
         max_steps = self.max_episode_steps or world.max_steps
         if max_steps is None:
@@ -48,8 +52,22 @@ class REINFORCERecipe:
             )
         validate.count("max_episode_steps", max_steps)
         nets = architecture(world, self.hidden, self.activation, self.conv_channels)
-        models = lambda key: nets.actor(key, log_std=self.initial_log_std)
+        models = lambda key: self._models(nets, max_steps, key)
         return Ingredients(self.algorithm, world.episodes(self.num_episodes, max_steps), models)
+
+    def _models(
+        self, nets: Architecture, max_steps: int, key: PRNGKeyArray
+    ) -> EntropicPolicy | WithBaseline:
+        """The policy, and what its baseline starts from where that is something."""
+        match self.algorithm.baseline:
+            case Baseline.LEARNED:
+                key, critic_key = jr.split(key)
+                baseline = nets.state_value(critic_key)
+            case Baseline.PAST_MEAN_BY_TIME:
+                baseline = past_returns((max_steps,))
+            case _:
+                return nets.actor(key, log_std=self.initial_log_std)
+        return WithBaseline(nets.actor(key, log_std=self.initial_log_std), baseline)
 
 
 TUNED: Mapping[str, REINFORCERecipe] = {
