@@ -2,10 +2,15 @@
 
 from ._version import __version__ as __version__
 from .algorithms.a2c import A2C as A2C, ReturnTarget as ReturnTarget
+from .algorithms.actor_critic import OneStepActorCritic as OneStepActorCritic
 from .algorithms.ddpg import DDPG as DDPG
 from .algorithms.dqn import DQN as DQN
 from .algorithms.normalised import Normalised as Normalised
 from .algorithms.npg import NPG as NPG
+from .algorithms.off_policy_pg import (
+    ImportanceWeights as ImportanceWeights,
+    OffPolicyPG as OffPolicyPG,
+)
 from .algorithms.ppo import PPO as PPO
 from .algorithms.reinforce import REINFORCE as REINFORCE, Baseline as Baseline
 from .algorithms.sac import SAC as SAC
@@ -15,9 +20,11 @@ from .envs.registry import make as make
 from .fit import fit as fit
 from .recipes import (
     A2CRecipe as A2CRecipe,
+    ActorCriticRecipe as ActorCriticRecipe,
     DDPGRecipe as DDPGRecipe,
     DQNRecipe as DQNRecipe,
     NPGRecipe as NPGRecipe,
+    OffPolicyPGRecipe as OffPolicyPGRecipe,
     PPORecipe as PPORecipe,
     REINFORCERecipe as REINFORCERecipe,
     SACRecipe as SACRecipe,

@@ -94,11 +94,12 @@ class REINFORCE(AbstractAlgorithm[EntropicPolicy, REINFORCEState, EpisodeBatch])
         del key
         weight = self.weights(state, batch)
         fitted, metrics = descend(self.loss, state.learner, self.optimiser, batch, weight)
-        return REINFORCEState(fitted, state.past.update(self._to_go(batch)[0])), metrics
+        full = to_go(batch, batch.transition.reward, discount=self.discount)[0]
+        return REINFORCEState(fitted, state.past.update(full)), metrics
 
     def weights(self, state: REINFORCEState, batch: EpisodeBatch) -> Float[Array, "time episode"]:
         """What multiplies each score: the return less its baseline, 0 after an episode's end."""
-        returns = self._to_go(batch)
+        returns = to_go(batch, batch.transition.reward, discount=self.discount)
         if not self.causality:
             returns = jnp.broadcast_to(returns[:1], returns.shape)
         returns = jnp.where(batch.mask, returns, 0)
@@ -107,12 +108,6 @@ class REINFORCE(AbstractAlgorithm[EntropicPolicy, REINFORCEState, EpisodeBatch])
             power = power * self.discount ** jnp.arange(len(returns))[:, None]
         weight = power * (returns - self._baseline(state, batch, returns, power))
         return jnp.where(batch.mask, weight, 0)
-
-    def _to_go(self, batch: EpisodeBatch) -> Float[Array, "time episode"]:
-        step = batch.transition
-        reward = jnp.where(batch.mask, step.reward, 0)
-        none = jnp.zeros_like(reward)
-        return reward_to_go(reward, step.terminated, step.truncated, none, discount=self.discount)
 
     def _baseline(
         self,
@@ -137,9 +132,9 @@ class REINFORCE(AbstractAlgorithm[EntropicPolicy, REINFORCEState, EpisodeBatch])
         step = batch.transition
         distribution, _ = policy(step.observation, policy.initial_memory())
         log_prob, entropy = distribution.log_prob(step.action), distribution.entropy()
-        policy_loss = _per_episode(score_function(log_prob, weight), batch.mask)
+        policy_loss = per_episode(score_function(log_prob, weight), batch.mask)
         entropy_mean = jnp.sum(jnp.where(batch.mask, entropy, 0)) / jnp.sum(batch.mask)
-        loss = policy_loss - self.entropy_coef * _per_episode(entropy, batch.mask)
+        loss = policy_loss - self.entropy_coef * per_episode(entropy, batch.mask)
         return loss, {
             "train/loss": loss,
             "train/policy_gradient_loss": policy_loss,
@@ -180,7 +175,18 @@ def _inner(x: PyTree, y: PyTree) -> Float[Array, ""]:
     return jnp.asarray(optax.tree.vdot(x, y))
 
 
-def _per_episode(
+def to_go(
+    batch: EpisodeBatch, reward: Float[Array, "time episode"], *, discount: Scalar
+) -> Float[Array, "time episode"]:
+    """Returns to go of what `reward` each step earned; the limit on time is the horizon."""
+    step = batch.transition
+    reward = jnp.where(batch.mask, reward, 0)
+    none = jnp.zeros_like(reward)
+    return reward_to_go(reward, step.terminated, step.truncated, none, discount=discount)
+
+
+def per_episode(
     x: Float[Array, "time episode"], mask: Bool[Array, "time episode"]
 ) -> Float[Array, ""]:
+    """Summed over the steps taken, averaged over episodes."""
     return jnp.sum(jnp.where(mask, x, 0)) / mask.shape[1]

@@ -10,6 +10,7 @@ import dataclasses
 
 import jax.numpy as jnp
 
+from ..estimators import importance
 from . import exact_means as means, weights as w
 from .exact_means import Mass, joint
 from .weights import Weights, exact, learned, off, on, powered
@@ -59,6 +60,10 @@ def _advantage(context):
 
 def _advantage_behaviour(context):
     return means.advantage(off)(context)
+
+
+def _clipped_ratio(context):
+    return jnp.clip(context.ratio, 1 - context.clip, 1 + context.clip)
 
 
 def _baseline(name, meaning, source, table, needs) -> Estimator:
@@ -197,7 +202,7 @@ RATIOS = (
         name="trajectory-ratio",
         meaning="γ^t ρ_{0:H-1} G_t",
         source="Precup, Sutton and Singh (2000), section 2",
-        weights=powered(w.trajectory_ratio),
+        weights=powered(w.corrected(importance.trajectory_ratio, w.to_go)),
         mass=joint(means.q()),
         needs="β",
         off_policy=True,
@@ -215,7 +220,7 @@ RATIOS = (
         name="self-normalised-ratio",
         meaning="γ^t ρ_{0:H-1} G_t over the batch's mean ratio",
         source="Precup, Sutton and Singh (2000), section 2 (weighted)",
-        weights=powered(w.self_normalised),
+        weights=powered(w.corrected(importance.self_normalised_ratio, w.to_go)),
         mass=None,
         needs="β, batch",
         off_policy=True,
@@ -224,7 +229,7 @@ RATIOS = (
         name="step-ratio",
         meaning="γ^t ρ_t G_t; its target is ∇L_β(π), not ∇J",
         source="Schulman et al. (2015), eq. 3",
-        weights=powered(w.per_step(w.to_go)),
+        weights=powered(w.corrected(importance.step_ratio, w.to_go)),
         mass=joint(means.weighed(lambda context: context.ratio, means.q(off)), choose=off),
         needs="β",
         off_policy=True,
@@ -233,7 +238,7 @@ RATIOS = (
         name="step-ratio-advantage",
         meaning="γ^t ρ_t A^β_t(s_t, a_t); its target is ∇L_β(π)",
         source="Schulman et al. (2015), eq. 3",
-        weights=powered(w.per_step(w.weigh_exactly(_advantage_behaviour))),
+        weights=powered(w.corrected(importance.step_ratio, w.weigh_exactly(_advantage_behaviour))),
         mass=joint(means.weighed(lambda context: context.ratio, _advantage_behaviour), choose=off),
         needs="β, Q, V",
         off_policy=True,
@@ -254,6 +259,15 @@ RATIOS = (
         weights=powered(w.vtrace(learned)),
         mass=joint(means.vtrace(learned), choose=off),
         needs="β, V̂",
+        off_policy=True,
+    ),
+    Estimator(
+        name="clipped-ratio",
+        meaning="γ^t clip(ρ_t, 1 - ε, 1 + ε) G_t",
+        source="Ionides (2008), section 2; MiniMax (2025), section 3.1",
+        weights=powered(w.clipped_ratio),
+        mass=joint(means.weighed(_clipped_ratio, means.q(off)), choose=off),
+        needs="β",
         off_policy=True,
     ),
     Estimator(

@@ -8,12 +8,26 @@ every field is a flag of `rtg train`. A new algorithm is a file here, and a line
 from collections.abc import Mapping
 
 from .. import validate
-from . import a2c, ddpg, dqn, npg, ppo, reinforce, sac, td3, trpo
+from . import (
+    a2c,
+    actor_critic,
+    ddpg,
+    dqn,
+    npg,
+    off_policy_pg,
+    ppo,
+    reinforce,
+    sac,
+    td3,
+    trpo,
+)
 from .a2c import A2CRecipe
+from .actor_critic import ActorCriticRecipe
 from .ddpg import DDPGRecipe
 from .dqn import DQNRecipe
 from .ingredients import Ingredients as Ingredients
 from .npg import NPGRecipe
+from .off_policy_pg import OffPolicyPGRecipe
 from .ppo import PPORecipe
 from .reinforce import REINFORCERecipe
 from .sac import SACRecipe
@@ -23,9 +37,11 @@ from .trpo import TRPORecipe
 
 Recipe = (
     A2CRecipe
+    | ActorCriticRecipe
     | DDPGRecipe
     | DQNRecipe
     | NPGRecipe
+    | OffPolicyPGRecipe
     | PPORecipe
     | REINFORCERecipe
     | SACRecipe
@@ -35,9 +51,11 @@ Recipe = (
 
 RECIPES: dict[str, type[Recipe]] = {
     "a2c": A2CRecipe,
+    "actor-critic": ActorCriticRecipe,
     "ddpg": DDPGRecipe,
     "dqn": DQNRecipe,
     "npg": NPGRecipe,
+    "off-policy-pg": OffPolicyPGRecipe,
     "ppo": PPORecipe,
     "reinforce": REINFORCERecipe,
     "sac": SACRecipe,
@@ -47,9 +65,11 @@ RECIPES: dict[str, type[Recipe]] = {
 
 _TUNED: dict[str, Mapping[str, Recipe]] = {
     "a2c": a2c.TUNED,
+    "actor-critic": actor_critic.TUNED,
     "ddpg": ddpg.TUNED,
     "dqn": dqn.TUNED,
     "npg": npg.TUNED,
+    "off-policy-pg": off_policy_pg.TUNED,
     "ppo": ppo.TUNED,
     "reinforce": reinforce.TUNED,
     "sac": sac.TUNED,

@@ -6,11 +6,11 @@ from typing import ClassVar
 
 import gymnasium as gym
 
-from .. import validate
 from ..algorithms.reinforce import REINFORCE, Baseline
 from ..nn.build import Activation
 from ..worlds import AbstractWorld
-from .ingredients import Ingredients, architecture
+from .episodic import episodic
+from .ingredients import Ingredients
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,17 +39,7 @@ class REINFORCERecipe:
     def build(self, world: AbstractWorld) -> Ingredients:
         """Raises `ValueError` where the settings do not fit the environment or each other."""
         of_others = self.algorithm.baseline in (Baseline.LEAVE_ONE_OUT, Baseline.OPTIMAL)
-        validate.count("num_episodes", self.num_episodes, least=2 if of_others else 1)
-        validate.in_interval("initial_log_std", self.initial_log_std, -20.0, 5.0)
-        max_steps = self.max_episode_steps or world.max_steps
-        if max_steps is None:
-            raise ValueError(
-                f"{world.name} has no limit on an episode's steps; set `max_episode_steps`."
-            )
-        validate.count("max_episode_steps", max_steps)
-        nets = architecture(world, self.hidden, self.activation, self.conv_channels)
-        models = lambda key: nets.actor(key, log_std=self.initial_log_std)
-        return Ingredients(self.algorithm, world.episodes(self.num_episodes, max_steps), models)
+        return episodic(self, world, self.algorithm, least_episodes=2 if of_others else 1)
 
 
 TUNED: Mapping[str, REINFORCERecipe] = {
