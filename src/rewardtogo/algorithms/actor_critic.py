@@ -15,6 +15,7 @@ from ..nn.actor_critic import ActorCritic
 from ..nn.policies import AbstractBehaviour, EntropicPolicy
 from ..nn.values import StateValue
 from ..optim.learner import Learner, descend, learner
+from ..optim.step_rule import StepRule, step_rule
 from ..types import Metrics, Scalar, Transition
 from .protocol import AbstractAlgorithm
 
@@ -52,17 +53,20 @@ class OneStepActorCritic(AbstractAlgorithm[ActorCritic, OneStepActorCriticState,
     \theta \leftarrow \theta + \alpha_\theta\, I\, \delta\, \nabla\log\pi_\theta(a \mid s)$$
 
     with $I = \gamma^t$. Sutton and Barto (2018), section 13.5, one-step actor–critic (episodic).
-    The steps are plain ones, as there. Environments side by side count as their mean. Where
-    $V = V^\pi$, δ has the mean $A^\pi(s, a)$, and the policy's steps of an episode together that
-    of $\nabla J$, as far as θ stands still; without `discount_scores` they follow usual practice.
+    The book's steps are `step_rule` SGD; Adam scales them. Environments side by side count as
+    their mean. Where $V = V^\pi$, δ has the mean $A^\pi(s, a)$, and $I\delta\nabla\log\pi$ summed
+    over an episode the mean $\nabla J$ as far as θ stands still; without `discount_scores` it is
+    the usual practice that is followed.
     """
 
     discount: Scalar = 0.99
     """γ, weight of the next step's reward against this one's."""
-    learning_rate: Scalar = 1e-2
+    learning_rate: Scalar = 1e-3
     """Step size of the policy."""
-    critic_learning_rate: Scalar = 1e-2
+    critic_learning_rate: Scalar = 1e-3
     """Step size of the value function."""
+    step_rule: StepRule = StepRule.ADAM
+    """SGD as in the book, or what scales its steps by the size of past gradients."""
     discount_scores: bool = True
     """Multiply step t's score by I = γ^t; practice leaves it out."""
     entropy_coef: Scalar = 0.0
@@ -126,9 +130,9 @@ class OneStepActorCritic(AbstractAlgorithm[ActorCritic, OneStepActorCriticState,
     @property
     def optimiser(self) -> optax.GradientTransformation:
         """Of the policy."""
-        return optax.sgd(self.learning_rate)
+        return step_rule(self.step_rule, self.learning_rate)
 
     @property
     def critic_optimiser(self) -> optax.GradientTransformation:
         """Of the value function."""
-        return optax.sgd(self.critic_learning_rate)
+        return step_rule(self.step_rule, self.critic_learning_rate)

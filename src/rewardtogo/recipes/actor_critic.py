@@ -21,7 +21,7 @@ class ActorCriticRecipe:
 
     algorithm: OneStepActorCritic = OneStepActorCritic()
     """Hyperparameters of the update."""
-    num_envs: int = 1
+    num_envs: int = 8
     """Environments stepped side by side, for each seed; an update is their mean."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers, of policy and value function alike."""
