@@ -42,6 +42,7 @@ BIASED = (
     "vtrace",
     "vtrace-learned",
     "no-ratio",
+    "clipped-ratio",
     "no-ratio-value",
     "self-normalised-ratio",
     "clipped-advantage",

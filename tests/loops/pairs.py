@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
+from rewardtogo.algorithms.actor_critic import OneStepActorCritic
 from rewardtogo.algorithms.dqn import DQN
 from rewardtogo.algorithms.normalised import Normalised
+from rewardtogo.algorithms.off_policy_pg import OffPolicyPG
 from rewardtogo.algorithms.ppo import PPO
 from rewardtogo.algorithms.reinforce import REINFORCE
 from rewardtogo.algorithms.sac import SAC, ActorTwinCritic
@@ -29,7 +31,7 @@ from rewardtogo.train import build_program
 from sources.as_gym import pool_of
 
 
-ALGORITHMS = ["ppo", "reinforce", "dqn", "sac"]
+ALGORITHMS = ["ppo", "reinforce", "off-policy-pg", "actor-critic", "dqn", "sac"]
 NUM_ENVS, NUM_STEPS, MAX_STEPS = 3, 8, 14
 KEYS = jr.split(jr.key(21), 2)
 EVER = 10**6
@@ -61,6 +63,8 @@ class Problem:
         return {
             "ppo": Normalised(ppo, observation_shape=shape, num_envs=NUM_ENVS, **normalised),
             "reinforce": REINFORCE(learning_rate=1e-2),
+            "off-policy-pg": OffPolicyPG(learning_rate=1e-2, num_epochs=3),
+            "actor-critic": OneStepActorCritic(learning_rate=1e-2, discount=0.8),
             "dqn": DQN(learning_rate=1e-2, target_period=3, double=True, epsilon_updates=10),
             "sac": SAC(learning_rate=1e-2, polyak_rate=0.1),
         }[self.name]
@@ -69,15 +73,19 @@ class Problem:
         spaces = self.env.observation_space, self.env.action_space
         nets = Architecture(*spaces, (5,), "tanh", jnp.dtype(self.dtype))
         one, two = jr.split(key)
+        actor = lambda: nets.actor(one, log_std=0.0)
+        both = lambda: ActorCritic(actor(), nets.state_value(two))
         return {
-            "ppo": lambda: ActorCritic(nets.actor(one, log_std=0.0), nets.state_value(two)),
-            "reinforce": lambda: nets.actor(one, log_std=0.0),
+            "ppo": both,
+            "actor-critic": both,
+            "reinforce": actor,
+            "off-policy-pg": actor,
             "dqn": lambda: nets.action_values(one),
             "sac": lambda: ActorTwinCritic(nets.squashed_actor(one), nets.twin_values(two)),
         }[self.name]()
 
     def source(self, keys, *, on_host):
-        episodes = self.name == "reinforce"
+        episodes = self.name in ("reinforce", "off-policy-pg")
         if on_host:
             env_keys = [
                 k for key in keys for k in jr.split(jr.fold_in(key, ENVIRONMENTS), NUM_ENVS)
@@ -90,7 +98,7 @@ class Problem:
             return Episodes(self.env, NUM_ENVS, MAX_STEPS - 2)
         else:
             rollout = Rollout(self.env, NUM_ENVS, NUM_STEPS)
-        return rollout if self.name == "ppo" else self.replay(rollout)
+        return rollout if self.name in ("ppo", "actor-critic") else self.replay(rollout)
 
     def replay(self, rollout):
         """The ring is full after three iterations, one of them the warm-up."""

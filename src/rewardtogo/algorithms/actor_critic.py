@@ -61,7 +61,7 @@ class OneStepActorCritic(AbstractAlgorithm[ActorCritic, OneStepActorCriticState,
 
     discount: Scalar = 0.99
     """γ, weight of the next step's reward against this one's."""
-    learning_rate: Scalar = 1e-3
+    learning_rate: Scalar = 3e-4
     """Step size of the policy."""
     critic_learning_rate: Scalar = 1e-3
     """Step size of the value function."""

@@ -21,7 +21,7 @@ class ActorCriticRecipe:
 
     algorithm: OneStepActorCritic = OneStepActorCritic()
     """Hyperparameters of the update."""
-    num_envs: int = 8
+    num_envs: int = 1
     """Environments stepped side by side, for each seed; an update is their mean."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers, of policy and value function alike."""
@@ -35,7 +35,7 @@ class ActorCriticRecipe:
     """Give the networks observations of mean 0 and deviation 1."""
     normalise_reward: bool = False
     """Divide rewards by the deviation of the discounted return."""
-    total_steps: int = 500_000
+    total_steps: int = 200_000
     """Environment steps of each seed, rounded up to whole iterations."""
 
     @property
@@ -53,4 +53,6 @@ class ActorCriticRecipe:
         )
 
 
-TUNED: Mapping[str, ActorCriticRecipe] = {}
+TUNED: Mapping[str, ActorCriticRecipe] = {
+    "tabular:FrozenLake-v1": ActorCriticRecipe(algorithm=OneStepActorCritic(entropy_coef=0.01)),
+}
