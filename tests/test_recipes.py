@@ -1,8 +1,8 @@
 import dataclasses
 
 import equinox as eqx
-import jax.random as jr
 import jax
+import jax.random as jr
 import pytest
 
 import rewardtogo as rtg

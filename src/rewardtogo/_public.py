@@ -2,12 +2,17 @@
 
 from ._version import __version__ as __version__
 from .algorithms.a2c import A2C as A2C, ReturnTarget as ReturnTarget
+from .algorithms.actor_critic import OneStepActorCritic as OneStepActorCritic
 from .algorithms.ddpg import DDPG as DDPG
 from .algorithms.discrete_sac import DiscreteSAC as DiscreteSAC
 from .algorithms.dpg import DPG as DPG, NextAction as NextAction
 from .algorithms.dqn import DQN as DQN
 from .algorithms.normalised import Normalised as Normalised
 from .algorithms.npg import NPG as NPG
+from .algorithms.off_policy_pg import (
+    ImportanceWeights as ImportanceWeights,
+    OffPolicyPG as OffPolicyPG,
+)
 from .algorithms.ppo import PPO as PPO
 from .algorithms.reinforce import REINFORCE as REINFORCE, Baseline as Baseline
 from .algorithms.sac import SAC as SAC
@@ -19,11 +24,13 @@ from .envs.registry import make as make
 from .fit import fit as fit
 from .recipes import (
     A2CRecipe as A2CRecipe,
+    ActorCriticRecipe as ActorCriticRecipe,
     DDPGRecipe as DDPGRecipe,
     DiscreteSACRecipe as DiscreteSACRecipe,
     DPGRecipe as DPGRecipe,
     DQNRecipe as DQNRecipe,
     NPGRecipe as NPGRecipe,
+    OffPolicyPGRecipe as OffPolicyPGRecipe,
     PPORecipe as PPORecipe,
     REINFORCERecipe as REINFORCERecipe,
     SACRecipe as SACRecipe,

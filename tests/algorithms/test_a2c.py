@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from algorithms.batches import CONTINUOUS, DISCRETE, networks, random_batch
-from rewardtogo.algorithms.a2c import A2C, ReturnTarget, StepRule
+from rewardtogo.algorithms.a2c import A2C, ReturnTarget
 from rewardtogo.nn.actor_critic import ActorCritic
+from rewardtogo.optim.step_rule import StepRule
 
 
 TIME, ENVS, DISCOUNT = 6, 4, 0.9
@@ -87,6 +88,7 @@ def test_targets_follow_the_definition(problem, target):
 
 
 FIRST_STEPS = {
+    StepRule.SGD: lambda g: g,
     StepRule.ADAM: lambda g: g / (jnp.abs(g) + 1e-5),
     StepRule.RMSPROP: lambda g: g / jnp.sqrt(0.01 * g**2 + 1e-5),
 }

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from rewardtogo.algorithms.a2c import A2C
+from rewardtogo.algorithms.actor_critic import OneStepActorCritic
 from rewardtogo.algorithms.discrete_sac import DiscreteSAC
 from rewardtogo.algorithms.dqn import DQN
+from rewardtogo.algorithms.off_policy_pg import OffPolicyPG
 from rewardtogo.algorithms.ppo import PPO
 from rewardtogo.algorithms.reinforce import REINFORCE
 from rewardtogo.algorithms.sac import SAC
@@ -19,8 +21,10 @@ from rewardtogo.envs.probes import Chain, ContinuousTarget
 from rewardtogo.envs.wrappers import ScaledActions, TimeLimit
 from rewardtogo.recipes import (
     A2CRecipe,
+    ActorCriticRecipe,
     DiscreteSACRecipe,
     DQNRecipe,
+    OffPolicyPGRecipe,
     PPORecipe,
     REINFORCERecipe,
     SACRecipe,
@@ -40,6 +44,11 @@ PPO_RECIPE = PPORecipe(
 CHAIN_RECIPES = {
     "a2c": A2CRecipe(algorithm=A2C(learning_rate=1e-2, discount=0.9), num_envs=4, hidden=(8,)),
     "ppo": PPO_RECIPE,
+    "actor-critic": ActorCriticRecipe(
+        algorithm=OneStepActorCritic(learning_rate=1e-2, critic_learning_rate=1e-2, discount=0.9),
+        hidden=(8,),
+    ),
+    "off-policy-pg": OffPolicyPGRecipe(algorithm=OffPolicyPG(learning_rate=3e-2), hidden=(8,)),
     "reinforce": REINFORCERecipe(algorithm=REINFORCE(learning_rate=3e-2), hidden=(8,)),
     "dqn": DQNRecipe(
         algorithm=DQN(learning_rate=1e-2, discount=0.9, target_period=20, epsilon_updates=300),

@@ -47,6 +47,7 @@ BIASED = (
     "vtrace",
     "vtrace-learned",
     "no-ratio",
+    "clipped-ratio",
     "no-ratio-value",
     "self-normalised-ratio",
     "clipped-advantage",

@@ -10,6 +10,7 @@ import jax.random as jr
 import numpy as np
 
 from rewardtogo.algorithms.a2c import A2C
+from rewardtogo.algorithms.actor_critic import OneStepActorCritic
 from rewardtogo.algorithms.ddpg import DDPG
 from rewardtogo.algorithms.deterministic import DeterministicActorCritic
 from rewardtogo.algorithms.discrete_sac import CategoricalTwinCritic, DiscreteSAC
@@ -17,6 +18,7 @@ from rewardtogo.algorithms.dpg import DPG, DPGModels, NextAction
 from rewardtogo.algorithms.dqn import DQN
 from rewardtogo.algorithms.normalised import Normalised
 from rewardtogo.algorithms.npg import NPG
+from rewardtogo.algorithms.off_policy_pg import OffPolicyPG
 from rewardtogo.algorithms.ppo import PPO
 from rewardtogo.algorithms.reinforce import REINFORCE
 from rewardtogo.algorithms.sac import SAC, ActorTwinCritic
@@ -43,7 +45,8 @@ from sources.as_gym import pool_of
 
 REPLAYED = ["dqn", "discrete-sac", "sac", "sac-v", "ddpg", "td3"]
 CONTINUOUS = ["dpg", "sac", "sac-v", "ddpg", "td3"]
-ALGORITHMS = ["ppo", "a2c", "npg", "trpo", "reinforce", "dpg", *REPLAYED]
+EPISODIC = ["reinforce", "off-policy-pg"]
+ALGORITHMS = ["ppo", "a2c", "npg", "trpo", "actor-critic", "dpg", *EPISODIC, *REPLAYED]
 NUM_ENVS, NUM_STEPS, MAX_STEPS = 3, 8, 14
 KEYS = jr.split(jr.key(21), 2)
 EVER = 10**6
@@ -78,6 +81,8 @@ class Problem:
             "npg": NPG(num_epochs=2, num_minibatches=3),
             "trpo": TRPO(num_epochs=2, num_minibatches=3),
             "reinforce": REINFORCE(learning_rate=1e-2),
+            "off-policy-pg": OffPolicyPG(learning_rate=1e-2, num_epochs=3),
+            "actor-critic": OneStepActorCritic(learning_rate=1e-2, discount=0.8),
             "dqn": DQN(learning_rate=1e-2, target_period=3, double=True, epsilon_updates=10),
             "discrete-sac": DiscreteSAC(learning_rate=1e-2, polyak_rate=0.1),
             "sac": SAC(learning_rate=1e-2, polyak_rate=0.1),
@@ -92,9 +97,9 @@ class Problem:
         nets = Architecture(*spaces, (5,), "tanh", jnp.dtype(self.dtype))
         one, two, three = jr.split(key, 3)
         match self.name:
-            case "ppo" | "a2c" | "npg" | "trpo":
+            case "ppo" | "a2c" | "npg" | "trpo" | "actor-critic":
                 return ActorCritic(nets.actor(one, log_std=0.0), nets.state_value(two))
-            case "reinforce":
+            case "reinforce" | "off-policy-pg":
                 return nets.actor(one, log_std=0.0)
             case "dqn":
                 return nets.action_values(one)
@@ -121,7 +126,7 @@ class Problem:
                 )
 
     def source(self, keys, *, on_host):
-        episodes = self.name == "reinforce"
+        episodes = self.name in EPISODIC
         if on_host:
             env_keys = [
                 k for key in keys for k in jr.split(jr.fold_in(key, ENVIRONMENTS), NUM_ENVS)

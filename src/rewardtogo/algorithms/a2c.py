@@ -17,6 +17,7 @@ from ..nn.values import StateValue
 from ..optim.gauges import gradient_signal_to_noise
 from ..optim.learner import Learner, descend, learner
 from ..optim.schedule import annealed
+from ..optim.step_rule import StepRule, step_rule
 from ..types import Metrics, Scalar, Transition
 from .ppo import explained_variance
 from .protocol import AbstractAlgorithm
@@ -29,13 +30,6 @@ class ReturnTarget(enum.Enum):
     ONE_STEP = "one-step"
     N_STEP = "n-step"
     LAMBDA = "lambda"
-
-
-class StepRule(enum.Enum):
-    """What scales each parameter's step by the size of its past gradients."""
-
-    ADAM = "adam"
-    RMSPROP = "rmsprop"
 
 
 class A2CState(eqx.Module):
@@ -66,7 +60,7 @@ class A2C(AbstractAlgorithm[ActorCritic, A2CState, Transition]):
     critic_learning_rate: Scalar = 1e-3
     """Step size of the value function."""
     step_rule: StepRule = StepRule.ADAM
-    """Adam, or RMSProp as in the paper."""
+    """Adam, RMSProp as in the paper, or plain gradient descent."""
     entropy_coef: Scalar = 0.0
     """Weight of the entropy bonus."""
     max_grad_norm: Scalar = 0.5
@@ -172,8 +166,5 @@ class A2C(AbstractAlgorithm[ActorCritic, A2CState, Transition]):
 
     def _steps(self, learning_rate: Scalar) -> optax.GradientTransformation:
         rate = annealed(learning_rate, self.anneal_updates)
-        rule = {
-            StepRule.ADAM: lambda: optax.adam(rate, eps=1e-5),
-            StepRule.RMSPROP: lambda: optax.rmsprop(rate, decay=0.99, eps=1e-5),
-        }[self.step_rule]
-        return optax.chain(optax.clip_by_global_norm(self.max_grad_norm), rule())
+        rule = step_rule(self.step_rule, rate)
+        return optax.chain(optax.clip_by_global_norm(self.max_grad_norm), rule)

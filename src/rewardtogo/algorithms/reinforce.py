@@ -167,11 +167,7 @@ class REINFORCE(AbstractAlgorithm[EntropicPolicy | WithBaseline, REINFORCEState,
 
     def outcome(self, batch: EpisodeBatch) -> Outcome:
         """The return to go of every step, or the full return at each; and the powers of γ."""
-        step = batch.transition
-        reward = jnp.where(batch.mask, step.reward, 0)
-        none = jnp.zeros_like(reward)
-        ends = step.terminated, step.truncated
-        returns = reward_to_go(reward, *ends, none, discount=self.discount)
+        returns = to_go(batch, batch.transition.reward, discount=self.discount)
         power = jnp.ones_like(returns)
         if not self.causality:
             returns = jnp.broadcast_to(returns[:1], returns.shape)
@@ -186,9 +182,9 @@ class REINFORCE(AbstractAlgorithm[EntropicPolicy | WithBaseline, REINFORCEState,
         step = batch.transition
         distribution, _ = policy(step.observation, policy.initial_memory())
         log_prob, entropy = distribution.log_prob(step.action), distribution.entropy()
-        policy_loss = _per_episode(score_function(log_prob, weight), batch.mask)
+        policy_loss = per_episode(score_function(log_prob, weight), batch.mask)
         entropy_mean = jnp.sum(jnp.where(batch.mask, entropy, 0)) / jnp.sum(batch.mask)
-        loss = policy_loss - self.entropy_coef * _per_episode(entropy, batch.mask)
+        loss = policy_loss - self.entropy_coef * per_episode(entropy, batch.mask)
         return loss, {
             "train/loss": loss,
             "train/policy_gradient_loss": policy_loss,
@@ -211,7 +207,18 @@ class REINFORCE(AbstractAlgorithm[EntropicPolicy | WithBaseline, REINFORCEState,
         return optax.chain(optax.clip_by_global_norm(self.max_grad_norm), optax.adam(learning_rate))
 
 
-def _per_episode(
+def to_go(
+    batch: EpisodeBatch, reward: Float[Array, "time episode"], *, discount: Scalar
+) -> Float[Array, "time episode"]:
+    """Returns to go of what `reward` each step earned; the limit on time is the horizon."""
+    step = batch.transition
+    reward = jnp.where(batch.mask, reward, 0)
+    none = jnp.zeros_like(reward)
+    return reward_to_go(reward, step.terminated, step.truncated, none, discount=discount)
+
+
+def per_episode(
     x: Float[Array, "time episode"], mask: Bool[Array, "time episode"]
 ) -> Float[Array, ""]:
+    """Summed over the steps taken, averaged over episodes."""
     return jnp.sum(jnp.where(mask, x, 0)) / mask.shape[1]

@@ -6,6 +6,9 @@ behaviour policy β and differentiate π. Add one by adding it to `ESTIMATORS`; 
 bias is estimated.
 """
 
+import jax.numpy as jnp
+
+from ..estimators import importance
 from . import exact_means as means, weights as w
 from .baselines import BASELINES as BASELINES
 from .estimator import Estimator as Estimator
@@ -23,6 +26,10 @@ def _advantage(context):
 
 def _advantage_behaviour(context):
     return means.advantage(off)(context)
+
+
+def _clipped_ratio(context):
+    return jnp.clip(context.ratio, 1 - context.clip, 1 + context.clip)
 
 
 _GAE = "Schulman et al. (2016), eq. 16"
@@ -123,7 +130,7 @@ RATIOS = (
         name="trajectory-ratio",
         meaning="γ^t ρ_{0:H-1} G_t",
         source="Precup, Sutton and Singh (2000), section 2",
-        weights=powered(w.trajectory_ratio),
+        weights=powered(w.corrected(importance.trajectory_ratio, w.to_go)),
         mass=joint(means.q()),
         needs="β",
         off_policy=True,
@@ -141,7 +148,7 @@ RATIOS = (
         name="self-normalised-ratio",
         meaning="γ^t ρ_{0:H-1} G_t over the batch's mean ratio",
         source="Precup, Sutton and Singh (2000), section 2 (weighted)",
-        weights=powered(w.self_normalised),
+        weights=powered(w.corrected(importance.self_normalised_ratio, w.to_go)),
         mass=None,
         needs="β, batch",
         off_policy=True,
@@ -150,7 +157,7 @@ RATIOS = (
         name="step-ratio",
         meaning="γ^t ρ_t G_t; its target is ∇L_β(π), not ∇J",
         source="Schulman et al. (2015), eq. 3",
-        weights=powered(w.per_step(w.to_go)),
+        weights=powered(w.corrected(importance.step_ratio, w.to_go)),
         mass=joint(means.weighed(lambda context: context.ratio, means.q(off)), choose=off),
         needs="β",
         off_policy=True,
@@ -159,7 +166,7 @@ RATIOS = (
         name="step-ratio-advantage",
         meaning="γ^t ρ_t A^β_t(s_t, a_t); its target is ∇L_β(π)",
         source="Schulman et al. (2015), eq. 3",
-        weights=powered(w.per_step(w.weigh_exactly(_advantage_behaviour))),
+        weights=powered(w.corrected(importance.step_ratio, w.weigh_exactly(_advantage_behaviour))),
         mass=joint(means.weighed(lambda context: context.ratio, _advantage_behaviour), choose=off),
         needs="β, Q, V",
         off_policy=True,
@@ -180,6 +187,15 @@ RATIOS = (
         weights=powered(w.vtrace(learned)),
         mass=joint(means.vtrace(learned), choose=off),
         needs="β, V̂",
+        off_policy=True,
+    ),
+    Estimator(
+        name="clipped-ratio",
+        meaning="γ^t clip(ρ_t, 1 - ε, 1 + ε) G_t",
+        source="Ionides (2008), section 2; MiniMax (2025), section 3.1",
+        weights=powered(w.clipped_ratio),
+        mass=joint(means.weighed(_clipped_ratio, means.q(off)), choose=off),
+        needs="β",
         off_policy=True,
     ),
     Estimator(

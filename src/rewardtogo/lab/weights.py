@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..estimators import baselines, off_policy, returns
+from ..estimators import baselines, importance, off_policy, returns
 from ..losses.policy_gradient import clipped_surrogate
 from ..types import AnyArray
 from .context import Context, Process
@@ -18,6 +18,7 @@ from .sampling import Batch
 
 
 Weights = Callable[[Batch, Context], Float[Array, "time episode"]]
+Correction = Callable[[Float[Array, "time episode"]], Float[Array, "time episode"]]
 Choose = Callable[[Context], Process]
 Values = Callable[[Process], Float[AnyArray, "times states"]]
 
@@ -138,28 +139,29 @@ def n_step(batch: Batch, context: Context) -> Float[Array, "time episode"]:
     return gains - value
 
 
+def _log_ratio(batch: Batch, context: Context) -> Float[Array, "time episode"]:
+    ratio = context.ratio[batch.state, batch.action]
+    return jnp.where(batch.mask, jnp.log(ratio), 0)
+
+
 def _ratio(batch: Batch, context: Context) -> Float[Array, "time episode"]:
-    return jnp.where(batch.mask, context.ratio[batch.state, batch.action], 1)
+    return importance.step_ratio(_log_ratio(batch, context))
 
 
-def _trajectory_ratio(batch: Batch, context: Context) -> Float[Array, "1 episode"]:
-    return jnp.prod(_ratio(batch, context), axis=0, keepdims=True)
+def corrected(correction: Correction, weights: Weights) -> Weights:
+    """`weights` times a correction of `estimators.importance`."""
+    return lambda batch, context: correction(_log_ratio(batch, context)) * weights(batch, context)
 
 
-def trajectory_ratio(batch: Batch, context: Context) -> Float[Array, "time episode"]:
-    r"""$\rho_{0:H-1} G_t$."""
-    return _trajectory_ratio(batch, context) * to_go(batch, context)
-
-
-def self_normalised(batch: Batch, context: Context) -> Float[Array, "time episode"]:
-    r"""$\rho_{0:H-1} G_t$ over the batch's mean ratio."""
-    ratio = _trajectory_ratio(batch, context)
-    return ratio / jnp.mean(ratio, axis=1, keepdims=True) * to_go(batch, context)
+def clipped_ratio(batch: Batch, context: Context) -> Float[Array, "time episode"]:
+    r"""$\mathrm{clip}(\rho_t, 1 - \epsilon, 1 + \epsilon) G_t$."""
+    correction = importance.clipped_ratio(_log_ratio(batch, context), clip=context.clip)
+    return correction * to_go(batch, context)
 
 
 def per_decision(batch: Batch, context: Context) -> Float[Array, "time episode"]:
     r"""$\sum_{k \ge t} \gamma^{k-t} \rho_{0:k} r_k$."""
-    ratio = jnp.cumprod(_ratio(batch, context), axis=0)
+    ratio = importance.prefix_ratio(_log_ratio(batch, context))
     return returns.reward_to_go(
         ratio * batch.reward,
         batch.terminated,
@@ -167,11 +169,6 @@ def per_decision(batch: Batch, context: Context) -> Float[Array, "time episode"]
         jnp.zeros_like(batch.reward),
         discount=context.mdp.discount,
     )
-
-
-def per_step(weights: Weights) -> Weights:
-    r"""$\rho_t$ times `weights`."""
-    return lambda batch, context: _ratio(batch, context) * weights(batch, context)
 
 
 def vtrace(values: Values) -> Weights:
@@ -197,7 +194,7 @@ def clipped(advantage: Weights) -> Weights:
         gain = advantage(batch, context)
         old = jnp.zeros_like(gain)
         loss = lambda log_ratio: clipped_surrogate(log_ratio, old, gain, clip=context.clip).sum()
-        return -jax.grad(loss)(jnp.log(_ratio(batch, context)))
+        return -jax.grad(loss)(_log_ratio(batch, context))
 
     return weights
 

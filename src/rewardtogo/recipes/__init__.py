@@ -8,14 +8,31 @@ every field is a flag of `rtg train`. A new algorithm is a file here, and a line
 from collections.abc import Mapping
 
 from .. import validate
-from . import a2c, ddpg, discrete_sac, dpg, dqn, npg, ppo, reinforce, sac, sac_v, td3, trpo
+from . import (
+    a2c,
+    actor_critic,
+    ddpg,
+    discrete_sac,
+    dpg,
+    dqn,
+    npg,
+    off_policy_pg,
+    ppo,
+    reinforce,
+    sac,
+    sac_v,
+    td3,
+    trpo,
+)
 from .a2c import A2CRecipe
+from .actor_critic import ActorCriticRecipe
 from .ddpg import DDPGRecipe
 from .discrete_sac import DiscreteSACRecipe
 from .dpg import DPGRecipe
 from .dqn import DQNRecipe
 from .ingredients import Ingredients as Ingredients
 from .npg import NPGRecipe
+from .off_policy_pg import OffPolicyPGRecipe
 from .ppo import PPORecipe
 from .reinforce import REINFORCERecipe
 from .sac import SACRecipe
@@ -26,11 +43,13 @@ from .trpo import TRPORecipe
 
 Recipe = (
     A2CRecipe
+    | ActorCriticRecipe
     | DDPGRecipe
     | DiscreteSACRecipe
     | DPGRecipe
     | DQNRecipe
     | NPGRecipe
+    | OffPolicyPGRecipe
     | PPORecipe
     | REINFORCERecipe
     | SACRecipe
@@ -41,11 +60,13 @@ Recipe = (
 
 RECIPES: dict[str, type[Recipe]] = {
     "a2c": A2CRecipe,
+    "actor-critic": ActorCriticRecipe,
     "ddpg": DDPGRecipe,
     "discrete-sac": DiscreteSACRecipe,
     "dpg": DPGRecipe,
     "dqn": DQNRecipe,
     "npg": NPGRecipe,
+    "off-policy-pg": OffPolicyPGRecipe,
     "ppo": PPORecipe,
     "reinforce": REINFORCERecipe,
     "sac": SACRecipe,
@@ -56,11 +77,13 @@ RECIPES: dict[str, type[Recipe]] = {
 
 _TUNED: dict[str, Mapping[str, Recipe]] = {
     "a2c": a2c.TUNED,
+    "actor-critic": actor_critic.TUNED,
     "ddpg": ddpg.TUNED,
     "discrete-sac": discrete_sac.TUNED,
     "dpg": dpg.TUNED,
     "dqn": dqn.TUNED,
     "npg": npg.TUNED,
+    "off-policy-pg": off_policy_pg.TUNED,
     "ppo": ppo.TUNED,
     "reinforce": reinforce.TUNED,
     "sac": sac.TUNED,

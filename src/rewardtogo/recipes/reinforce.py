@@ -8,13 +8,12 @@ import gymnasium as gym
 import jax.random as jr
 from jaxtyping import PRNGKeyArray
 
-from .. import validate
 from ..algorithms.reinforce import OF_OTHERS, REINFORCE, Baseline
 from ..algorithms.reinforce_baselines import WithBaseline, past_returns
 from ..nn.build import Activation, Architecture
 from ..nn.policies import EntropicPolicy
 from ..worlds import AbstractWorld
-from .ingredients import Ingredients, architecture
+from .ingredients import Ingredients
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,20 +42,10 @@ class REINFORCERecipe:
     def build(self, world: AbstractWorld) -> Ingredients:
         """Raises `ValueError` where the settings do not fit the environment or each other."""
         least = 2 if self.algorithm.baseline in OF_OTHERS else 1
-        validate.count("num_episodes", self.num_episodes, least=least)
-        validate.in_interval("initial_log_std", self.initial_log_std, -20.0, 5.0)
-        max_steps = self.max_episode_steps or world.max_steps
-        if max_steps is None:
-            raise ValueError(
-                f"{world.name} has no limit on an episode's steps; set `max_episode_steps`."
-            )
-        validate.count("max_episode_steps", max_steps)
-        nets = architecture(world, self.hidden, self.activation, self.conv_channels)
-        models = lambda key: self._models(nets, max_steps, key)
-        return Ingredients(self.algorithm, world.episodes(self.num_episodes, max_steps), models)
+        return episodic(self, world, self.algorithm, least_episodes=least, models=self._models)
 
     def _models(
-        self, nets: Architecture, max_steps: int, key: PRNGKeyArray
+        self, actor: Actor, nets: Architecture, max_steps: int, key: PRNGKeyArray
     ) -> EntropicPolicy | WithBaseline:
         """The policy, and what its baseline starts from where that is something."""
         match self.algorithm.baseline:
@@ -66,8 +55,8 @@ class REINFORCERecipe:
             case Baseline.PAST_MEAN_BY_TIME:
                 baseline = past_returns((max_steps,))
             case _:
-                return nets.actor(key, log_std=self.initial_log_std)
-        return WithBaseline(nets.actor(key, log_std=self.initial_log_std), baseline)
+                return actor(key)
+        return WithBaseline(actor(key), baseline)
 
 
 TUNED: Mapping[str, REINFORCERecipe] = {

@@ -1,0 +1,71 @@
+"""What the recipes of policies that learn from whole episodes share."""
+
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+
+from jaxtyping import PRNGKeyArray
+
+from .. import validate
+from ..algorithms.protocol import AnyAlgorithm
+from ..nn.build import Activation, Architecture
+from ..nn.policies import EntropicPolicy
+from ..worlds import AbstractWorld
+from .ingredients import Ingredients, architecture
+
+
+@runtime_checkable
+class EpisodicRecipe(Protocol):
+    """The fields that these recipes share."""
+
+    @property
+    def num_episodes(self) -> int: ...
+    @property
+    def max_episode_steps(self) -> int | None: ...
+    @property
+    def hidden(self) -> tuple[int, ...]: ...
+    @property
+    def conv_channels(self) -> tuple[int, ...] | None: ...
+    @property
+    def activation(self) -> Activation: ...
+    @property
+    def initial_log_std(self) -> float: ...
+
+
+Actor = Callable[[PRNGKeyArray], EntropicPolicy]
+
+
+def policy_alone(actor: Actor, nets: Architecture, max_steps: int, key: PRNGKeyArray) -> Any:
+    """The models of an algorithm that learns nothing else."""
+    del nets, max_steps
+    return actor(key)
+
+
+def episodic(
+    recipe: EpisodicRecipe,
+    world: AbstractWorld,
+    algorithm: AnyAlgorithm,
+    *,
+    least_episodes: int,
+    models: Callable[[Actor, Architecture, int, PRNGKeyArray], Any] = policy_alone,
+) -> Ingredients:
+    """What `models` makes of a policy, and whole episodes to learn from.
+
+    `models` is given how to make the policy, the networks, the longest episode, and a key.
+
+    **Raises:** `ValueError` where the settings do not fit the environment or each other.
+    """
+    validate.count("num_episodes", recipe.num_episodes, least=least_episodes)
+    validate.in_interval("initial_log_std", recipe.initial_log_std, -20.0, 5.0)
+    max_steps = recipe.max_episode_steps or world.max_steps
+    if max_steps is None:
+        raise ValueError(
+            f"{world.name} has no limit on an episode's steps; set `max_episode_steps`."
+        )
+    validate.count("max_episode_steps", max_steps)
+    nets = architecture(world, recipe.hidden, recipe.activation, recipe.conv_channels)
+    actor = lambda key: nets.actor(key, log_std=recipe.initial_log_std)
+    return Ingredients(
+        algorithm,
+        world.episodes(recipe.num_episodes, max_steps),
+        lambda key: models(actor, nets, max_steps, key),
+    )
