@@ -12,7 +12,8 @@ from jaxtyping import Array, Bool, Key, PRNGKeyArray, PyTree, Shaped
 from rewardtogo.envs.factory import unsupported_space
 from rewardtogo.envs.findings import Findings
 from rewardtogo.envs.protocol import AbstractEnvironment, Step
-from rewardtogo.envs.wrappers import TimeLimit
+from rewardtogo.envs.wrappers import FlatObservations, TimeLimit
+from rewardtogo.spaces import is_flat_dict, mask_problem
 
 
 _NUM_ENVS = 4
@@ -24,12 +25,19 @@ def check_jax(env: AbstractEnvironment) -> list[str]:
     """Find what would keep `env` from being trained on; one sentence for each problem."""
     findings = Findings()
     spaces = findings.attempt("its spaces", lambda: (env.observation_space, env.action_space))
+    if spaces is not None and is_flat_dict(spaces[0]):
+        env = FlatObservations(env)
+        spaces = env.observation_space, env.action_space
     if spaces is None:
         return findings.sentences
     for role, space in zip(("observation", "action"), spaces, strict=True):
         problem = unsupported_space(role, space)
         if problem is not None:
             findings.add(f"{role} space", problem)
+    if not findings.sentences:
+        problem = mask_problem(*spaces)
+        if problem is not None:
+            findings.add("mask", problem)
     if not findings.sentences:
         _check_structure(env, findings)
     if not findings.sentences:
@@ -129,8 +137,12 @@ def _check_values(env: AbstractEnvironment, findings: Findings) -> None:
     if programs[0].as_text() != programs[1].as_text():
         again = programs[1].compile()(keys, actions)
         _check_equal(run, again, findings)
-    if not np.any(steps.terminated | steps.truncated) and not isinstance(env, TimeLimit):
+    if not np.any(steps.terminated | steps.truncated) and not _has_limit(env):
         _check_end(env, keys, actions, findings)
+
+
+def _has_limit(env: AbstractEnvironment) -> bool:
+    return isinstance(env.env if isinstance(env, FlatObservations) else env, TimeLimit)
 
 
 def _look(

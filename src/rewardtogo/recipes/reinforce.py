@@ -4,20 +4,18 @@ import dataclasses
 from collections.abc import Mapping
 from typing import ClassVar
 
-import gymnasium as gym
-
 from .. import validate
 from ..algorithms.reinforce import REINFORCE, Baseline
-from ..nn.build import Activation
+from ..nn.build import Activation, Std
 from ..worlds import AbstractWorld
-from .ingredients import Ingredients, architecture
+from .ingredients import ANY_ACTIONS, Ingredients, architecture, require_std
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class REINFORCERecipe:
     """REINFORCE: on-policy, whole episodes, discrete or continuous actions."""
 
-    action_spaces: ClassVar = (gym.spaces.Discrete, gym.spaces.Box)
+    action_spaces: ClassVar = ANY_ACTIONS
 
     algorithm: REINFORCE = REINFORCE()
     """Hyperparameters of the update."""
@@ -33,6 +31,8 @@ class REINFORCERecipe:
     """Nonlinearity between layers."""
     initial_log_std: float = 0.0
     """log σ of a continuous policy before training, in units of half the action range."""
+    std: Std = "learned"
+    """σ of a continuous policy: learned for all states, from the network by state, or fixed."""
     total_steps: int = 500_000
     """Environment steps of each seed, rounded up to whole iterations."""
 
@@ -40,7 +40,7 @@ class REINFORCERecipe:
         """Raises `ValueError` where the settings do not fit the environment or each other."""
         of_others = self.algorithm.baseline in (Baseline.LEAVE_ONE_OUT, Baseline.OPTIMAL)
         validate.count("num_episodes", self.num_episodes, least=2 if of_others else 1)
-        validate.in_interval("initial_log_std", self.initial_log_std, -20.0, 5.0)
+        require_std(self.std, self.initial_log_std)
         max_steps = self.max_episode_steps or world.max_steps
         if max_steps is None:
             raise ValueError(
@@ -48,7 +48,7 @@ class REINFORCERecipe:
             )
         validate.count("max_episode_steps", max_steps)
         nets = architecture(world, self.hidden, self.activation, self.conv_channels)
-        models = lambda key: nets.actor(key, log_std=self.initial_log_std)
+        models = lambda key: nets.actor(key, log_std=self.initial_log_std, std=self.std)
         return Ingredients(self.algorithm, world.episodes(self.num_episodes, max_steps), models)
 
 

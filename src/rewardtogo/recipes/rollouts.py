@@ -8,10 +8,10 @@ from jaxtyping import PRNGKeyArray
 from .. import validate
 from ..algorithms.protocol import AnyAlgorithm
 from ..nn.actor_critic import ActorCritic
-from ..nn.build import Activation
+from ..nn.build import Activation, Initialisation, Std
 from ..types import Scalar
 from ..worlds import AbstractWorld
-from .ingredients import Ingredients, architecture, normalised
+from .ingredients import Ingredients, architecture, normalised, require_std
 
 
 @runtime_checkable
@@ -29,7 +29,11 @@ class RolloutRecipe(Protocol):
     @property
     def activation(self) -> Activation: ...
     @property
+    def initialisation(self) -> Initialisation: ...
+    @property
     def initial_log_std(self) -> float: ...
+    @property
+    def std(self) -> Std: ...
     @property
     def normalise_observation(self) -> bool: ...
     @property
@@ -50,13 +54,15 @@ def actor_critic(
     """
     validate.count("num_envs", recipe.num_envs)
     validate.count("num_steps", recipe.num_steps)
-    validate.in_interval("initial_log_std", recipe.initial_log_std, -20.0, 5.0)
+    require_std(recipe.std, recipe.initial_log_std)
     size = recipe.num_envs * recipe.num_steps
     if size % num_minibatches:
         raise ValueError(
             f"`num_minibatches` ({num_minibatches}) must divide num_envs × num_steps = {size}."
         )
-    nets = architecture(world, recipe.hidden, recipe.activation, recipe.conv_channels)
+    nets = architecture(
+        world, recipe.hidden, recipe.activation, recipe.conv_channels, recipe.initialisation
+    )
     inside = normalised(
         algorithm,
         world,
@@ -68,7 +74,7 @@ def actor_critic(
 
     def models(key: PRNGKeyArray) -> ActorCritic:
         actor_key, critic_key = jr.split(key)
-        actor = nets.actor(actor_key, log_std=recipe.initial_log_std)
+        actor = nets.actor(actor_key, log_std=recipe.initial_log_std, std=recipe.std)
         return ActorCritic(actor, nets.state_value(critic_key))
 
     return Ingredients(inside, world.rollout(recipe.num_envs, recipe.num_steps), models)
