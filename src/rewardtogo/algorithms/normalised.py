@@ -24,7 +24,7 @@ class NormalisedState(eqx.Module):
 
 
 class Scaling(eqx.Module):
-    """What is seen of an observation; the entries `mask`, which forbid actions, stay as they are."""
+    """What is seen of an observation; the entries `mask`, of allowed actions, stay as they are."""
 
     moments: RunningMoments
     clip: Scalar

@@ -74,7 +74,7 @@ class Architecture:
             return sum(choices)
         return math.prod(self.action_space.shape or ())
 
-    def actor(self, key: PRNGKeyArray, *, log_std: float, std: Std = "learned") -> EntropicPolicy:
+    def actor(self, key: PRNGKeyArray, *, log_std: float, std: str = "learned") -> EntropicPolicy:
         """A stochastic policy for PPO and its kin.
 
         Orthogonal weights have a gain of 0.01 at the output, so that it is nearly uniform at first;
@@ -96,7 +96,7 @@ class Architecture:
         mask = action_mask(self.observation_space)
         return policy if mask is None else MaskedPolicy(policy, mask)
 
-    def _gaussian(self, key: PRNGKeyArray, log_std: float, std: Std) -> EntropicPolicy:
+    def _gaussian(self, key: PRNGKeyArray, log_std: float, std: str) -> EntropicPolicy:
         validate.one_of("std", std, get_args(Std))
         if std == "state":
             return self._state_gaussian(key, log_std)

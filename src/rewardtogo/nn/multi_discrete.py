@@ -1,6 +1,9 @@
 """Several discrete choices at once: a product of categoricals of any sizes."""
 
+import functools
 import itertools
+import operator
+from collections.abc import Iterable
 from typing import Any
 
 import equinox as eqx
@@ -62,9 +65,8 @@ class MultiCategorical(AbstractEntropicDistribution):
         return list(itertools.accumulate(self.sizes))[:-1]
 
 
-def _sum(terms: Any) -> Float[Array, "*batch"]:
-    first, *rest = terms
-    return sum(rest, first)
+def _sum(terms: Iterable[Float[Array, "*batch"]]) -> Float[Array, "*batch"]:
+    return functools.reduce(operator.add, terms)
 
 
 class MultiCategoricalPolicy(AbstractPolicy[MultiCategorical]):

@@ -20,7 +20,7 @@ from .mlp import MLP
 
 
 LOG_STD_RANGE = (-20.0, 2.0)
-"""Within which a log σ that depends on the state is kept; from the code of Haarnoja et al. (2018)."""
+"""Where a log σ that depends on the state is kept; from the code of Haarnoja et al. (2018)."""
 
 
 class AbstractPolicy[D: AbstractDistribution](eqx.Module):

@@ -34,7 +34,7 @@ class Ingredients(NamedTuple):
     models: Callable[[PRNGKeyArray], Any]
 
 
-def require_std(std: Std, initial_log_std: float) -> None:
+def require_std(std: str, initial_log_std: float) -> None:
     """Raise `ValueError` unless a Gaussian policy may have such a σ."""
     validate.one_of("std", std, get_args(Std))
     high = LOG_STD_RANGE[1] if std == "state" else 5.0
