@@ -42,7 +42,9 @@ def num_choices(space: gym.Space) -> tuple[int, ...]:
 
 def first_choice(space: gym.Space) -> int | np.ndarray:
     """The number that the environment has for choice 0 of a discrete action."""
-    return space.start if isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete) else 0
+    if isinstance(space, gym.spaces.Discrete):
+        return int(space.start)
+    return space.start if isinstance(space, gym.spaces.MultiDiscrete) else 0
 
 
 def dict_parts(space: gym.Space) -> Mapping[str, gym.Space]:
