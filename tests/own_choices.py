@@ -26,7 +26,7 @@ def seen_space(sizes: tuple[int, ...], masked: bool) -> gym.Space:
 def choice_space(sizes: tuple[int, ...], start: int) -> gym.Space:
     if len(sizes) == 1:
         return gym.spaces.Discrete(sizes[0], start=start)
-    return gym.spaces.MultiDiscrete(sizes, start=[start] * len(sizes))
+    return gym.spaces.MultiDiscrete(list(sizes), start=[start] * len(sizes))
 
 
 class Doors(AbstractEnvironment):

@@ -52,7 +52,8 @@ def test_the_mask_is_found_in_the_flat_vector(parts, mask):
     space.seed(1)
     told = space.sample()
     if mask is not None:
-        assert np.array_equal(gym.spaces.flatten(space, told)[mask], told["action_mask"])
+        seen: Any = gym.spaces.flatten(space, told)
+        assert np.array_equal(seen[mask], told["action_mask"])
 
 
 def test_a_mask_is_zeros_and_ones():
@@ -98,7 +99,7 @@ def test_flat_observations_are_those_of_gymnasium(key):
     space.seed(0)
     for _ in range(5):
         told = space.sample()
-        expected = gym.spaces.flatten(space, told)
+        expected: Any = gym.spaces.flatten(space, told)
         given = {key: jnp.asarray(value) for key, value in told.items()}
         env = FlatObservations(Told(space, given))
         assert np.array_equal(env.reset(key)[1], expected)

@@ -1,5 +1,7 @@
 """What is forbidden: by the softmax over the rest, by finite differences, without one NaN."""
 
+from typing import Any
+
 import equinox as eqx
 import gymnasium as gym
 import jax
@@ -102,7 +104,7 @@ def test_parts_are_masked_apart(x64):
     assert np.allclose(distribution.log_prob(jnp.array([[2, 1]])), np.log(p[0][0, 2] * p[1][0, 1]))
 
 
-def policy_for(action_space, length, key):
+def policy_for(action_space, length, key) -> Any:
     """Two numbers are seen beside the mask, which comes first."""
     parts = {
         "observation": gym.spaces.Box(-1.0, 1.0, (2,), np.float32),

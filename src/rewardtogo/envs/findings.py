@@ -1,6 +1,6 @@
 """A list of problems, and the checks of values that environments of both kinds share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -95,21 +95,21 @@ class Findings:
         )
 
 
-def choices_left[T: (np.ndarray, jax.Array)](space: gym.Space, allowed: T) -> list[T]:
+def choices_left(space: gym.Space, allowed: np.ndarray | jax.Array) -> Sequence[Any]:
     """The mask of each part of an action, from that of an observation, `[*batch, choices]`."""
     xp = jnp if isinstance(allowed, jax.Array) else np
     borders = np.cumsum(num_choices(space))[:-1].tolist()
-    return xp.split(allowed, borders, axis=-1)  # pyright: ignore[reportReturnType]
+    return xp.split(allowed, borders, axis=-1)  # pyright: ignore[reportArgumentType]
 
 
-def legal[T: (np.ndarray, jax.Array)](space: gym.Space, action: Any, allowed: T) -> T:
+def legal(space: gym.Space, action: Any, allowed: np.ndarray | jax.Array) -> Any:
     """An action of a space, each part that is forbidden replaced by the first that is allowed."""
     xp = jnp if isinstance(allowed, jax.Array) else np
     first = first_choice(space)
     parts = zip(xp.atleast_1d(action - first), choices_left(space, allowed), strict=True)
     chosen = [xp.where(mask[choice], choice, xp.argmax(mask)) for choice, mask in parts]
     own = xp.stack(chosen).reshape(space.shape) + first
-    return own.astype(action.dtype)  # pyright: ignore[reportReturnType]
+    return own.astype(action.dtype)
 
 
 def _bounds(space: gym.Space) -> tuple[np.ndarray, np.ndarray]:
