@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
@@ -23,8 +24,8 @@ class SoftmaxLinearPolicy(AbstractPolicy[Categorical]):
     $\nabla_\theta\log\pi_\theta(a \mid s) = \phi(s,a) - \sum_b \pi_\theta(b \mid s)\,\phi(s,b)$.
 
     **Arguments:** `features`: φ(s, ·), from observations with any leading axes to one row of
-    numbers an action; a plain function, so that nothing in it is trained. `theta`: θ, the first
-    parameters; zeros are the uniform policy.
+    numbers an action; a plain function, so that nothing in it is trained, whose constants are not
+    made while `models` is traced. `theta`: θ, the first parameters; zeros are the uniform policy.
     """
 
     features: Features
@@ -50,11 +51,11 @@ def tabular_softmax(
     """
     validate.count("num_states", num_states)
     validate.count("num_actions", num_actions)
-    actions = jnp.arange(num_actions)
+    actions = np.arange(num_actions, dtype=np.int32)  # no array of JAX: this may be traced
 
     def pairs(state: Int[Array, "*batch"]) -> Float[Array, "*batch actions pairs"]:
-        batch = (1,) * jnp.ndim(state)
-        pair = jnp.asarray(state)[..., None] * num_actions + actions.reshape(*batch, num_actions)
+        row = jnp.expand_dims(actions, range(jnp.ndim(state)))
+        pair = jnp.asarray(state)[..., None] * num_actions + row
         return jax.nn.one_hot(pair, num_states * num_actions, dtype=dtype)
 
     return SoftmaxLinearPolicy(pairs, jnp.zeros(num_states * num_actions, dtype))
