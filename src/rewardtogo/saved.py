@@ -23,6 +23,7 @@ from .programs import shape_and_static, with_seeds
 from .recipes import Ingredients
 from .results import Evaluation, evaluation
 from .runs import RunFolder
+from .spaces import first_choice, num_choices
 from .worlds import AbstractWorld
 
 
@@ -121,8 +122,8 @@ class Predictor:
         memory = jax.tree.map(begin, self._initial_memory) if state is None else state
         action, memory = self._act(observation, memory, key, deterministic)
         action = np.asarray(action)
-        if isinstance(self.action_space, gym.spaces.Discrete):
-            return np.asarray(action + self.action_space.start), memory
+        if num_choices(self.action_space):
+            return np.asarray(action + first_choice(self.action_space)), memory
         return scale_action(self.action_space, action), memory
 
 

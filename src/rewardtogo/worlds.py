@@ -16,11 +16,18 @@ from .envs.protocol import AbstractEnvironment
 from .envs.registry import TABULAR, is_jax_environment, make
 from .envs.tabular import Optimum, exact_optimum
 from .envs.workers import Workers
-from .envs.wrappers import ScaledActions, TimeLimit, scaled_action_space
+from .envs.wrappers import (
+    FlatObservations,
+    ScaledActions,
+    TimeLimit,
+    inside_limit,
+    scaled_action_space,
+)
 from .sources.episodes import Episodes
 from .sources.host import HostEpisodes, HostRollout
 from .sources.protocol import AbstractSource
 from .sources.rollout import Rollout
+from .spaces import is_flat_dict
 
 
 Backend = Literal["auto", "jax", "gymnasium"]
@@ -88,13 +95,17 @@ class JaxWorld(AbstractWorld):
 
     @property
     def raw_action_space(self) -> gym.Space:
-        env = self.env.env if isinstance(self.env, ScaledActions) else self.env
-        return env.action_space
+        return self._own_env.action_space
 
     @property
     def max_steps(self) -> int | None:
-        env = self.env.env if isinstance(self.env, ScaledActions) else self.env
+        env = self._own_env
         return env.max_steps if isinstance(env, TimeLimit) else None
+
+    @property
+    def _own_env(self) -> AbstractEnvironment:
+        env = self.env
+        return env.env if isinstance(env, ScaledActions) else env
 
     @ft.cached_property
     def optimum(self) -> Optimum | None:
@@ -205,7 +216,10 @@ def make_world(
             f"{TABULAR!r} would be Gymnasium's name."
         )
     if is_jax_world(name, backend):
-        env = history.around(make(name, env_args))
+        env = make(name, env_args)
+        if is_flat_dict(env.observation_space):
+            env = inside_limit(FlatObservations, env)
+        env = history.around(env)
         if isinstance(env.action_space, gym.spaces.Box):
             env = ScaledActions(env)
         return JaxWorld(name, env, num_seeds)

@@ -23,14 +23,27 @@ class NormalisedState(eqx.Module):
     running_sum: Float[Array, " env"]
 
 
-class NormalisedBehaviour(AbstractBehaviour):
-    inner: AbstractBehaviour
+class Scaling(eqx.Module):
+    """What is seen of an observation; the entries `mask`, of allowed actions, stay as they are."""
+
     moments: RunningMoments
     clip: Scalar
+    mask: slice | None = eqx.field(static=True)
+
+    def __call__(self, observation: Any) -> Array:
+        seen = self.moments.normalise(observation, clip=self.clip)
+        if self.mask is None:
+            return seen
+        kept = jnp.asarray(observation)[..., self.mask].astype(seen.dtype)
+        return seen.at[..., self.mask].set(kept)
+
+
+class NormalisedBehaviour(AbstractBehaviour):
+    inner: AbstractBehaviour
+    scaling: Scaling
 
     def act(self, observation: Any, memory: Any, *, key: PRNGKeyArray) -> tuple[Array, Any, Any]:
-        seen = self.moments.normalise(observation, clip=self.clip)
-        return self.inner.act(seen, memory, key=key)
+        return self.inner.act(self.scaling(observation), memory, key=key)
 
     def initial_memory(self) -> Any:
         return self.inner.initial_memory()
@@ -38,11 +51,10 @@ class NormalisedBehaviour(AbstractBehaviour):
 
 class NormalisedPolicy(AbstractPolicy[Any]):
     inner: AbstractPolicy
-    moments: RunningMoments
-    clip: Scalar
+    scaling: Scaling
 
     def __call__(self, observation: Any, memory: Any) -> tuple[Any, Any]:
-        return self.inner(self.moments.normalise(observation, clip=self.clip), memory)
+        return self.inner(self.scaling(observation), memory)
 
     def initial_memory(self) -> Any:
         return self.inner.initial_memory()
@@ -65,6 +77,7 @@ class Normalised(AbstractAlgorithm[Any, NormalisedState, Transition]):
     discount: Scalar
     clip: Scalar = 10.0
     dtype: Any = eqx.field(static=True, default=jnp.float32)
+    mask: slice | None = eqx.field(static=True, default=None)  # of actions, within observations
 
     def __check_init__(self):
         validate.positive("clip", self.clip)
@@ -82,13 +95,13 @@ class Normalised(AbstractAlgorithm[Any, NormalisedState, Transition]):
         inner = self.inner.behaviour(state.inner)
         if not self.observations:
             return inner
-        return NormalisedBehaviour(inner, state.observation, self.clip)
+        return NormalisedBehaviour(inner, self._scaling(state))
 
     def policy(self, state: NormalisedState) -> AbstractPolicy:
         inner = self.inner.policy(state.inner)
         if not self.observations:
             return inner
-        return NormalisedPolicy(inner, state.observation, self.clip)
+        return NormalisedPolicy(inner, self._scaling(state))
 
     def update(
         self, state: NormalisedState, batch: Transition, *, key: PRNGKeyArray
@@ -107,11 +120,14 @@ class Normalised(AbstractAlgorithm[Any, NormalisedState, Transition]):
             discounted = discounted.update(sums)
         return NormalisedState(inner, observation, discounted, running_sum), metrics
 
+    def _scaling(self, state: NormalisedState) -> Scaling:
+        return Scaling(state.observation, self.clip, self.mask)
+
     def _normalised(self, state: NormalisedState, batch: Transition) -> Transition:
         where = lambda b: (b.observation, b.next_observation, b.reward)
         observation, next_observation, reward = where(batch)
         if self.observations:
-            seen = lambda o: state.observation.normalise(o, clip=self.clip)
+            seen = self._scaling(state)
             observation, next_observation = seen(observation), seen(next_observation)
         if self.rewards:
             deviation = jnp.sqrt(state.discounted.variance + 1e-8)

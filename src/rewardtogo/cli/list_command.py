@@ -37,7 +37,8 @@ def run(argv: Sequence[str]) -> int:
         print(f"  {name:<28}{kind:<14}{', '.join(marks)}")
     print("  * with settings of its own; the others take the algorithm's general ones")
     _print_problems()
-    print("\nAny Gymnasium environment with Box or Discrete spaces, by its name: LunarLander-v3, …")
+    print("\nAny Gymnasium environment with Box or Discrete spaces, and actions MultiDiscrete or")
+    print("MultiBinary too, by its name: LunarLander-v3, …")
     print("and your own: package.module:Name-v0 (Gymnasium), package.module:ClassName (JAX).")
     if options.all:
         for name in sorted(gym.registry):

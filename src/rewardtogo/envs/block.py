@@ -10,6 +10,8 @@ import gymnasium as gym
 import numpy as np
 from jaxtyping import Bool, Float, Int64, Shaped
 
+from rewardtogo.spaces import first_choice, num_choices
+
 
 # Places in a block's progress, three numbers that whoever watches for a hang reads: the number of
 # calls so far, which environment is at work (IDLE between calls), and whether it is being reset.
@@ -241,7 +243,7 @@ def episode_seeds(run_seed: int, episodes: Int64[np.ndarray, " env"]) -> list[in
 def own_actions(
     space: gym.Space, actions: Shaped[np.ndarray, "env ..."], num_envs: int
 ) -> Shaped[np.ndarray, "env ..."]:
-    """Return new actions in the space's dtype and, if it is discrete, from its first number on.
+    """Return new actions in the space's dtype, discrete ones from the space's first number on.
 
     New, since an environment may keep or change what it is given.
     **Raises:** `ValueError` if the shape is not `(num_envs, *space.shape)`.
@@ -249,8 +251,5 @@ def own_actions(
     expected = (num_envs, *(space.shape or ()))
     if np.shape(actions) != expected:
         raise ValueError(f"actions have shape {np.shape(actions)}, but must have {expected}.")
-    if isinstance(space, gym.spaces.Discrete):
-        start = int(space.start)
-        own = np.array(actions, np.int64)
-        return own + start if start else own
-    return np.array(actions, space.dtype)
+    own = np.array(actions, space.dtype)
+    return own + first_choice(space) if num_choices(space) else own

@@ -11,9 +11,10 @@ import numpy as np
 from rewardtogo import validate
 from rewardtogo.envs.check_jax import check_jax
 from rewardtogo.envs.factory import HostFactory, require_known, time_limit, unsupported_space
-from rewardtogo.envs.findings import Findings
+from rewardtogo.envs.findings import Findings, legal
 from rewardtogo.envs.protocol import AbstractEnvironment
 from rewardtogo.envs.registry import is_jax_environment, make
+from rewardtogo.spaces import action_mask, mask_problem
 
 
 _MAX_STEPS = 10_000  # of random actions, in which an episode should end
@@ -61,6 +62,9 @@ def _check_gymnasium(env: gym.Env) -> list[str]:
         problem = unsupported_space(role, space)
         if problem is not None:
             findings.add(f"{role} space", problem)
+    problem = mask_problem(env.observation_space, env.action_space)
+    if problem is not None:
+        findings.add("mask", problem)
     if findings.sentences:
         return findings.sentences
     first = _episode(env, findings)
@@ -80,14 +84,15 @@ def _episode(env: gym.Env, findings: Findings) -> list[tuple[Any, ...]] | None:
     if not _check_observation(env, first[0], "of reset", findings):
         return None
     kept: list[tuple[Any, ...]] = [(np.copy(first[0]),)]
-    limit = time_limit(env)
+    observation, limit = first[0], time_limit(env)
     for time in range(1, _MAX_STEPS + 1):
-        action = env.action_space.sample()
+        action = _random_action(env, observation, time, findings)
         if isinstance(env.action_space, gym.spaces.Discrete):
             action = int(action)  # as in training
         step = findings.attempt(f"step {time}, action {action},", partial(env.step, action))
         if step is None or not _check_step(env, step, time, findings):
             return None
+        observation = step[0]
         if len(kept) < _MAX_KEPT:
             kept.append((np.copy(step[0]), *step[1:4]))
         elif limit is not None:
@@ -100,6 +105,15 @@ def _episode(env: gym.Env, findings: Findings) -> list[tuple[Any, ...]] | None:
         "register it with max_episode_steps, or wrap it in gymnasium.wrappers.TimeLimit.",
     )
     return kept
+
+
+def _random_action(env: gym.Env, observation: np.ndarray, time: int, findings: Findings) -> Any:
+    action, mask = env.action_space.sample(), action_mask(env.observation_space)
+    if mask is None:
+        return action
+    allowed = observation[mask] != 0
+    findings.check_mask(allowed, env.action_space, f"before step {time}")
+    return legal(env.action_space, action, allowed)
 
 
 def _has_parts(value: Any, parts: tuple[str, ...], what: str, findings: Findings) -> bool:

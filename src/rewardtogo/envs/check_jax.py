@@ -10,9 +10,10 @@ from jax import lax
 from jaxtyping import Array, Bool, Key, PRNGKeyArray, PyTree, Shaped
 
 from rewardtogo.envs.factory import unsupported_space
-from rewardtogo.envs.findings import Findings
+from rewardtogo.envs.findings import Findings, legal
 from rewardtogo.envs.protocol import AbstractEnvironment, Step
-from rewardtogo.envs.wrappers import TimeLimit
+from rewardtogo.envs.wrappers import FlatObservations, TimeLimit, inside_limit
+from rewardtogo.spaces import action_mask, is_flat_dict, mask_problem
 
 
 _NUM_ENVS = 4
@@ -24,12 +25,19 @@ def check_jax(env: AbstractEnvironment) -> list[str]:
     """Find what would keep `env` from being trained on; one sentence for each problem."""
     findings = Findings()
     spaces = findings.attempt("its spaces", lambda: (env.observation_space, env.action_space))
+    if spaces is not None and is_flat_dict(spaces[0]):
+        env = inside_limit(FlatObservations, env)
+        spaces = env.observation_space, env.action_space
     if spaces is None:
         return findings.sentences
     for role, space in zip(("observation", "action"), spaces, strict=True):
         problem = unsupported_space(role, space)
         if problem is not None:
             findings.add(f"{role} space", problem)
+    if not findings.sentences:
+        problem = mask_problem(*spaces)
+        if problem is not None:
+            findings.add("mask", problem)
     if not findings.sentences:
         _check_structure(env, findings)
     if not findings.sentences:
@@ -143,6 +151,7 @@ def _look(
         env.observation_space,
         lambda row: f"of step {row // _NUM_ENVS + 1}",
     )
+    _look_at_masks(env, np.asarray(first), steps, findings)
     bad = np.argwhere(~np.isfinite(steps.reward))
     if bad.size:
         time, index = bad[0]
@@ -150,6 +159,20 @@ def _look(
             "reward",
             f"the reward of step {time + 1} is {steps.reward[time, index]}, but must be finite.",
         )
+
+
+def _look_at_masks(
+    env: AbstractEnvironment, first: Shaped[np.ndarray, "env ..."], steps: Step, findings: Findings
+) -> None:
+    mask = action_mask(env.observation_space)
+    if mask is None:
+        return
+    for row in first:
+        findings.check_mask(row[mask] != 0, env.action_space, "of reset")
+    going = ~np.asarray(steps.terminated | steps.truncated)
+    for time, index in np.argwhere(going):
+        allowed = np.asarray(steps.observation)[time, index, mask] != 0
+        findings.check_mask(allowed, env.action_space, f"of step {time + 1}")
 
 
 def _check_equal(run: PyTree, again: PyTree, findings: Findings) -> None:
@@ -184,19 +207,23 @@ def _run(
 ) -> tuple[Shaped[Array, "env ..."], Step]:
     """Act `time` times, with a reset after each end; return first observations and all steps."""
 
+    mask = action_mask(env.observation_space)
+
     def act(carry: Any, action: Array) -> tuple[Any, Step]:
-        state, key = carry
+        state, observation, key = carry
         key, reset_key = jr.split(key)
+        if mask is not None:
+            action = legal(env.action_space, action, observation[mask] != 0)
         state, step = env.step(state, action)
         ended = step.terminated | step.truncated
-        fresh, _ = env.reset(reset_key)
-        state = jax.tree.map(lambda new, old: jnp.where(ended, new, old), fresh, state)
-        return (state, key), step
+        pick = lambda new, old: jnp.where(ended, new, old)
+        going = jax.tree.map(pick, env.reset(reset_key), (state, step.observation))
+        return (*going, key), step
 
     def one(key: PRNGKeyArray, actions: Array) -> tuple[Array, Step]:
         key, reset_key = jr.split(key)
         state, observation = env.reset(reset_key)
-        _, steps = lax.scan(act, (state, key), actions)
+        _, steps = lax.scan(act, (state, observation, key), actions)
         return observation, steps
 
     return jax.vmap(one, in_axes=(0, 1), out_axes=(0, 1))(keys, actions)

@@ -11,6 +11,7 @@ from typing import Any
 import gymnasium as gym
 
 from rewardtogo.envs.history import NO_HISTORY, History
+from rewardtogo.spaces import ACTION_MASK, flattened, is_flat_dict
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class HostFactory:
 
     `name` is a Gymnasium id, or "package.module:Name-v0", where importing the module registers it.
     A dictionary of observations is flattened to one vector, part after part in its space's order,
-    discrete ones one-hot (`gymnasium.spaces.flatten`). `history`: what of the past they hold.
+    discrete ones one-hot (`gymnasium.spaces.flatten`); the space says where its mask stands.
+    `history`: what of the past they hold.
     """
 
     name: str
@@ -29,8 +31,11 @@ class HostFactory:
     def __call__(self) -> gym.Env:
         with _quiet():
             env = gym.make(self.name, disable_env_checker=True, **self.env_args)
-        if is_flat_dict(env.observation_space):
-            env = gym.wrappers.FlattenObservation(env)
+        space = env.observation_space
+        if is_flat_dict(space):
+            env = gym.wrappers.TransformObservation(
+                env, lambda seen: gym.spaces.flatten(space, seen), flattened(space)
+            )
         return self.history.around_gym(env)
 
 
@@ -43,7 +48,8 @@ def make_host(
     one that importing the module registers. `env_args`: arguments of the environment's class.
     `history`: what of the past an observation holds.
     **Raises:** `ValueError` if the name is unknown, a package is missing, an argument is refused,
-    or a space is neither a box nor discrete, nor for observations a dictionary of these.
+    or a space is neither a box nor discrete, nor for observations a dictionary of these, nor for
+    actions several discrete ones at once.
     """
     require_known(name)
     factory = HostFactory(name, dict(env_args), history)
@@ -85,6 +91,9 @@ def unsupported_space(role: str, space: gym.Space) -> str | None:
     """Say why the `role` space cannot be used, or return None if it can."""
     if isinstance(space, gym.spaces.Box | gym.spaces.Discrete):
         return None
+    several = isinstance(space, gym.spaces.MultiDiscrete | gym.spaces.MultiBinary)
+    if role == "action" and several and len(space.shape) == 1:
+        return None
     if role == "observation" and is_flat_dict(space):
         return (
             "the observation space is a dictionary: wrap the environment in "
@@ -93,20 +102,11 @@ def unsupported_space(role: str, space: gym.Space) -> str | None:
     if role == "observation" and isinstance(space, gym.spaces.Dict):
         return (
             "the observation space, a Dict, must hold nothing but Box and Discrete spaces, none "
-            f"of them an image: {space}. gymnasium.wrappers.FilterObservation can leave parts out."
+            f"of them an image, and as `{ACTION_MASK}` a MultiBinary or a vector of 0 and 1: "
+            f"{space}. gymnasium.wrappers.FilterObservation can leave parts out."
         )
-    return f"the {role} space must be a Box or Discrete, not {space}."
-
-
-def is_flat_dict(space: gym.Space) -> bool:
-    """Whether all in a dictionary may stand in one vector: numbers and categories, no pictures."""
-    if not isinstance(space, gym.spaces.Dict) or not space.spaces:
-        return False
-    return all(
-        isinstance(part, gym.spaces.Discrete)
-        or (isinstance(part, gym.spaces.Box) and len(part.shape) < 3)
-        for part in space.spaces.values()
-    )
+    more = ", or for actions MultiDiscrete or MultiBinary of one axis" if role == "action" else ""
+    return f"the {role} space must be a Box or Discrete{more}, not {space}."
 
 
 def require_spaces(env: gym.Env) -> tuple[gym.Space, gym.Space]:

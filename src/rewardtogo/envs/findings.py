@@ -1,11 +1,15 @@
 """A list of problems, and the checks of values that environments of both kinds share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium as gym
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Shaped
+
+from rewardtogo.spaces import ACTION_MASK, first_choice, num_choices
 
 
 class Findings:
@@ -57,6 +61,15 @@ class Findings:
             )
         return True
 
+    def check_mask(self, allowed: np.ndarray, space: gym.Space, where: str) -> None:
+        """Check that each part of an action has a choice left; `allowed` is one mask."""
+        if not all(part.any() for part in choices_left(space, allowed)):
+            self.add(
+                "empty mask",
+                f"the `{ACTION_MASK}` {where} allows nothing, though the episode goes on: "
+                "everything would count as allowed.",
+            )
+
     def check_values(
         self,
         observations: Shaped[np.ndarray, "n ..."],
@@ -80,6 +93,23 @@ class Findings:
             f"observation {allowed[:2]}",
             f"the observation{at} {where(row)} is {value}, but must be {allowed}.",
         )
+
+
+def choices_left(space: gym.Space, allowed: np.ndarray | jax.Array) -> Sequence[Any]:
+    """The mask of each part of an action, from that of an observation, `[*batch, choices]`."""
+    xp = jnp if isinstance(allowed, jax.Array) else np
+    borders = np.cumsum(num_choices(space))[:-1].tolist()
+    return xp.split(allowed, borders, axis=-1)  # pyright: ignore[reportArgumentType]
+
+
+def legal(space: gym.Space, action: Any, allowed: np.ndarray | jax.Array) -> Any:
+    """An action of a space, each part that is forbidden replaced by the first that is allowed."""
+    xp = jnp if isinstance(allowed, jax.Array) else np
+    first = first_choice(space)
+    parts = zip(xp.atleast_1d(action - first), choices_left(space, allowed), strict=True)
+    chosen = [xp.where(mask[choice], choice, xp.argmax(mask)) for choice, mask in parts]
+    own = xp.stack(chosen).reshape(space.shape) + first
+    return own.astype(action.dtype)
 
 
 def _bounds(space: gym.Space) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,8 @@ from jaxtyping import Array, PRNGKeyArray, Shaped
 
 from rewardtogo import validate
 from rewardtogo.envs.protocol import AbstractEnvironment, Step
-from rewardtogo.envs.wrappers import TimeLimit
+from rewardtogo.envs.wrappers import inside_limit
+from rewardtogo.spaces import action_mask, with_mask
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,15 +42,10 @@ class History:
         validate.count("stack", self.stack)
 
     def around(self, env: AbstractEnvironment) -> AbstractEnvironment:
-        """`env` with this history in its observations; `ValueError` if they cannot hold one.
-
-        A limit on time stays the outermost.
-        """
+        """`env` with this history in its observations; `ValueError` if they cannot hold one."""
         if self == NO_HISTORY:
             return env
-        if isinstance(env, TimeLimit):
-            return TimeLimit(self.around(env.env), env.max_steps)
-        return WithHistory(env, self)
+        return inside_limit(lambda env: WithHistory(env, self), env)
 
     def around_gym(self, env: gym.Env) -> gym.Env:
         """The same for a Gymnasium environment."""
@@ -187,10 +183,16 @@ def frame_space(observation: gym.Space, action: gym.Space | None = None) -> gym.
     assert isinstance(flat, gym.spaces.Box)
     low = np.concatenate([observation.low, np.minimum(flat.low, 0)]).astype(dtype)
     high = np.concatenate([observation.high, np.maximum(flat.high, 0)]).astype(dtype)
-    return gym.spaces.Box(low, high, dtype=dtype)  # pyright: ignore[reportArgumentType]
+    space = gym.spaces.Box(low, high, dtype=dtype)  # pyright: ignore[reportArgumentType]
+    return with_mask(space, action_mask(observation))
 
 
 def stacked(space: gym.spaces.Box, number: int) -> gym.spaces.Box:
-    """The space of `number` elements of `space`, joined along their last axis."""
+    """The space of `number` elements of `space`, joined along their last axis.
+
+    What is allowed now, where there is a mask, is what the last of them says.
+    """
     low, high = (np.concatenate([bound] * number, axis=-1) for bound in (space.low, space.high))
-    return gym.spaces.Box(low, high, dtype=space.dtype)  # pyright: ignore[reportArgumentType]
+    joined = gym.spaces.Box(low, high, dtype=space.dtype)  # pyright: ignore[reportArgumentType]
+    before = (number - 1) * space.shape[-1]
+    return with_mask(joined, action_mask(space), start=before)

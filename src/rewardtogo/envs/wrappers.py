@@ -1,5 +1,6 @@
-"""Environments around environments: a limit on time, and actions in [-1, 1]."""
+"""Environments around environments: a limit on time, actions in [-1, 1], flat observations."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -10,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from rewardtogo.envs.protocol import AbstractEnvironment, Step
+from rewardtogo.spaces import dict_parts, flattened, is_flat_dict
 
 
 class TimeLimitState(eqx.Module):
@@ -93,6 +95,68 @@ class ScaledActions(AbstractEnvironment[Any]):
     def step(self, state: Any, action: Float[Array, "..."]) -> tuple[Any, Step]:
         """Scale the action and step the environment inside."""
         return self.env.step(state, scale_action(self.env.action_space, action))
+
+
+def inside_limit(
+    wrap: Callable[[AbstractEnvironment], AbstractEnvironment], env: AbstractEnvironment
+) -> AbstractEnvironment:
+    """`wrap(env)`, but a limit on time stays the outermost."""
+    if isinstance(env, TimeLimit):
+        return TimeLimit(inside_limit(wrap, env.env), env.max_steps)
+    return wrap(env)
+
+
+class FlatObservations(AbstractEnvironment[Any]):
+    """Put a dictionary of observations into one vector, as `gymnasium.spaces.flatten` would.
+
+    Its parts stand in the order of the space, discrete ones one-hot. The state is that of the
+    environment inside.
+
+    **Raises:** `ValueError` if the observation space is no dictionary of boxes and discrete spaces.
+    """
+
+    env: AbstractEnvironment
+
+    def __check_init__(self):
+        if not is_flat_dict(self.env.observation_space):
+            raise ValueError(
+                "only a dictionary of Box and Discrete spaces can be flattened, not the "
+                f"observation space {self.env.observation_space}."
+            )
+
+    @property
+    def observation_space(self) -> gym.Space:
+        """A vector, which knows where the mask of actions stands, if there is one."""
+        return flattened(self.env.observation_space)
+
+    @property
+    def action_space(self) -> gym.Space:
+        """That of the environment inside."""
+        return self.env.action_space
+
+    def reset(self, key: PRNGKeyArray) -> tuple[Any, Any]:
+        """Reset the environment inside."""
+        state, observation = self.env.reset(key)
+        return state, self._flat(observation)
+
+    def step(self, state: Any, action: Shaped[Array, "..."]) -> tuple[Any, Step]:
+        """Step the environment inside."""
+        state, step = self.env.step(state, action)
+        return state, Step(
+            self._flat(step.observation), step.reward, step.terminated, step.truncated
+        )
+
+    def _flat(self, observation: Mapping[str, Array]) -> Shaped[Array, " size"]:
+        dtype = jax.dtypes.canonicalize_dtype(self.observation_space.dtype)
+        spaces = dict_parts(self.env.observation_space)
+        parts = [_vector(space, observation[key]) for key, space in spaces.items()]
+        return jnp.concatenate([part.astype(dtype) for part in parts])
+
+
+def _vector(space: gym.Space, part: Shaped[Array, "..."]) -> Shaped[Array, " size"]:
+    if isinstance(space, gym.spaces.Discrete):
+        return jax.nn.one_hot(part - int(space.start), int(space.n))
+    return jnp.ravel(part)
 
 
 def scaled_action_space(space: gym.Space) -> gym.spaces.Box:

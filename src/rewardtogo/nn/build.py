@@ -2,22 +2,35 @@
 
 import dataclasses
 import math
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+import equinox as eqx
 import gymnasium as gym
 import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import PRNGKeyArray
 
 from .. import validate
+from ..spaces import action_mask, mask_problem, num_choices
 from .conv import image_encoder, layer_channels
 from .encoders import AbstractEncoder, Encoder, Trunk, encoder
+from .masks import MaskedPolicy
 from .mlp import ACTIVATIONS, MLP, Initialiser, fan_in_uniform, mlp, orthogonal
-from .policies import CategoricalPolicy, EntropicPolicy, GaussianPolicy, TanhGaussianPolicy
+from .multi_discrete import MultiCategoricalPolicy
+from .policies import (
+    CategoricalPolicy,
+    EntropicPolicy,
+    FixedGaussianPolicy,
+    GaussianPolicy,
+    StateGaussianPolicy,
+    TanhGaussianPolicy,
+)
 from .values import ActionValues, StateValue, TwinActionValue, TwinActionValues
 
 
 Activation = Literal["tanh", "relu", "elu", "gelu", "silu"]
+Initialisation = Literal["orthogonal", "fan-in"]
+Std = Literal["learned", "state", "fixed"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,9 +39,12 @@ class Architecture:
 
     An image is a box of three axes: rows, columns, channels. `conv_channels` are the channels of
     its convolutions (`nn.conv`): None is what suits its size, and none at all flattens it.
+    `initialisation` is that of `actor` and `state_value`: orthogonal weights, gain √2 and a gain
+    of its own at the output, or "fan-in", uniform on ±1/√inputs in every layer, as in the others.
 
-    **Raises:** `ValueError` for an empty layer, a space that is neither a box nor discrete, or an
-    image that is too small for its convolutions or has its channels first.
+    **Raises:** `ValueError` for an empty layer, an observation that is neither a box nor discrete,
+    a mask that does not fit the actions, or an image that is too small for its convolutions or
+    has its channels first.
     """
 
     observation_space: gym.Space
@@ -37,49 +53,77 @@ class Architecture:
     activation: str  # one of ACTIVATIONS
     dtype: Any = jnp.float32
     conv_channels: tuple[int, ...] | None = None
+    initialisation: str = "orthogonal"  # or "fan-in"
 
     def __post_init__(self):
         for width in self.hidden:
             validate.count("hidden", width)
         validate.one_of("activation", self.activation, ACTIVATIONS)
+        validate.one_of("initialisation", self.initialisation, get_args(Initialisation))
         encoder(self.observation_space)
+        problem = mask_problem(self.observation_space, self.action_space)
+        if problem is not None:
+            raise ValueError(problem)
         layer_channels(self.observation_space, self.conv_channels)
 
     @property
     def action_size(self) -> int:
-        """The number of discrete actions, or of dimensions of a continuous one."""
-        if isinstance(self.action_space, gym.spaces.Discrete):
-            return int(self.action_space.n)
+        """The number of choices of all discrete actions, or of dimensions of a continuous one."""
+        choices = num_choices(self.action_space)
+        if choices:
+            return sum(choices)
         return math.prod(self.action_space.shape or ())
 
-    def actor(self, key: PRNGKeyArray, *, log_std: float) -> EntropicPolicy:
-        """A stochastic policy for PPO and its kin: nearly uniform at first.
+    def actor(self, key: PRNGKeyArray, *, log_std: float, std: str = "learned") -> EntropicPolicy:
+        """A stochastic policy for PPO and its kin.
 
-        Orthogonal weights, gain √2 and 0.01 at the output; Andrychowicz et al. (2021), section 3.2.
+        Orthogonal weights have a gain of 0.01 at the output, so that it is nearly uniform at first;
+        Andrychowicz et al. (2021), section 3.2. It keeps to the mask of an observation that has
+        one.
+
+        **Arguments:** `log_std`: log σ of a continuous policy at first. `std`: whether σ is a
+        parameter for all states, the network's for each state, or fixed.
         """
-        encode, key = self._encoder(orthogonal(2**0.5), key)
-        net = self._mlp(encode.size, self.action_size, orthogonal(2**0.5), orthogonal(0.01), key)
-        if isinstance(self.action_space, gym.spaces.Discrete):
-            return CategoricalPolicy(encode, net)
+        choices = num_choices(self.action_space)
+        if not choices:
+            return self._gaussian(key, log_std, std)
+        encode, net = self._network(self.action_size, 0.01, key)
+        policy = (
+            CategoricalPolicy(encode, net)
+            if isinstance(self.action_space, gym.spaces.Discrete)
+            else MultiCategoricalPolicy(encode, net, choices)
+        )
+        mask = action_mask(self.observation_space)
+        return policy if mask is None else MaskedPolicy(policy, mask)
+
+    def _gaussian(self, key: PRNGKeyArray, log_std: float, std: str) -> EntropicPolicy:
+        validate.one_of("std", std, get_args(Std))
+        if std == "state":
+            return self._state_gaussian(key, log_std)
+        encode, net = self._network(self.action_size, 0.01, key)
+        if std == "fixed":
+            return FixedGaussianPolicy(encode, net, log_std)
         return GaussianPolicy(encode, net, jnp.full(self.action_size, log_std, self.dtype))
 
+    def _state_gaussian(self, key: PRNGKeyArray, log_std: float) -> StateGaussianPolicy:
+        """The bias of log σ at the output is what it is at first."""
+        encode, net = self._network(2 * self.action_size, 0.01, key)
+        bias = net.layers[-1].bias.at[self.action_size :].set(log_std)
+        return StateGaussianPolicy(encode, eqx.tree_at(lambda n: n.layers[-1].bias, net, bias))
+
     def state_value(self, key: PRNGKeyArray) -> StateValue:
-        """V(s), orthogonal weights, gain √2 and 1 at the output."""
-        encode, key = self._encoder(orthogonal(2**0.5), key)
-        return StateValue(
-            encode, self._mlp(encode.size, 1, orthogonal(2**0.5), orthogonal(1.0), key)
-        )
+        """V(s); orthogonal weights have a gain of 1 at the output."""
+        return StateValue(*self._network(1, 1.0, key))
 
     def trunk(self, key: PRNGKeyArray) -> AbstractEncoder:
         """All but the last layers of `actor` and of `state_value`, for networks that share them.
 
         **Raises:** `ValueError` where there are neither hidden layers nor convolutions.
         """
-        encode, key = self._encoder(orthogonal(2**0.5), key)
         if self.hidden:
             last = dataclasses.replace(self, hidden=self.hidden[:-1])
-            gain = orthogonal(2**0.5)
-            return Trunk(encode, last._mlp(encode.size, self.hidden[-1], gain, gain, key))
+            return Trunk(*last._network(self.hidden[-1], 2**0.5, key))
+        encode, key = self._encoder(self._initialisers(1.0)[0], key)
         if isinstance(encode, Encoder):
             raise ValueError(
                 "A shared trunk needs layers: `hidden` is empty, and there are no convolutions."
@@ -113,6 +157,20 @@ class Architecture:
         one = lambda key: self._mlp(inputs, outputs, fan_in_uniform, fan_in_uniform, key)
         first, second = jr.split(key)
         return one(first), one(second)
+
+    def _network(
+        self, outputs: int, output_gain: float, key: PRNGKeyArray
+    ) -> tuple[AbstractEncoder, MLP]:
+        """An encoder and what follows it, initialised as asked for."""
+        hidden, output = self._initialisers(output_gain)
+        encode, key = self._encoder(hidden, key)
+        return encode, self._mlp(encode.size, outputs, hidden, output, key)
+
+    def _initialisers(self, output_gain: float) -> tuple[Initialiser, Initialiser]:
+        """Of the layers before the last, and of the last."""
+        if self.initialisation == "fan-in":
+            return fan_in_uniform, fan_in_uniform
+        return orthogonal(2**0.5), orthogonal(output_gain)
 
     def _encoder(
         self, initialise: Initialiser, key: PRNGKeyArray

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
 
 class AbstractDistribution(eqx.Module):
@@ -88,6 +88,11 @@ class Categorical(AbstractEntropicDistribution):
 
     def mode(self) -> Int[Array, "*batch"]:
         return jnp.argmax(self.logits, axis=-1).astype(jnp.int32)
+
+    def only(self, allowed: Bool[Array, "*batch actions"]) -> "Categorical":
+        """The same given that the action is `allowed`; given nothing where none is."""
+        possible = allowed | ~jnp.any(allowed, axis=-1, keepdims=True)
+        return Categorical(jnp.where(possible, self.logits, -jnp.inf))
 
 
 class EpsilonGreedy(AbstractEntropicDistribution):

@@ -19,6 +19,10 @@ from .encoders import AbstractEncoder
 from .mlp import MLP
 
 
+LOG_STD_RANGE = (-20.0, 2.0)
+"""Where a log σ that depends on the state is kept; from the code of Haarnoja et al. (2018)."""
+
+
 class AbstractPolicy[D: AbstractDistribution](eqx.Module):
     """π(a | s), over any leading axes of the observation.
 
@@ -105,6 +109,36 @@ class GaussianPolicy(AbstractPolicy[DiagonalGaussian]):
         return ()
 
 
+class FixedGaussianPolicy(AbstractPolicy[DiagonalGaussian]):
+    """a ∼ N(f_θ(s), σ² I) with a σ that is not learned: it is no parameter, but a constant."""
+
+    encoder: AbstractEncoder
+    mean: MLP
+    log_std: float = eqx.field(static=True)
+
+    def __call__(self, observation: Any, memory: Any) -> tuple[DiagonalGaussian, Any]:
+        mean = self.mean(self.encoder(observation))
+        return DiagonalGaussian(mean, jnp.full_like(mean, self.log_std)), memory
+
+    def initial_memory(self) -> Any:
+        return ()
+
+
+class StateGaussianPolicy(AbstractPolicy[DiagonalGaussian]):
+    """a ∼ N(μ_θ(s), diag σ_θ(s)²), with log σ kept within `log_std_range`."""
+
+    encoder: AbstractEncoder
+    mean_and_log_std: MLP
+    log_std_range: tuple[float, float] = eqx.field(static=True, default=LOG_STD_RANGE)
+
+    def __call__(self, observation: Any, memory: Any) -> tuple[DiagonalGaussian, Any]:
+        mean, log_std = jnp.split(self.mean_and_log_std(self.encoder(observation)), 2, axis=-1)
+        return DiagonalGaussian(mean, jnp.clip(log_std, *self.log_std_range)), memory
+
+    def initial_memory(self) -> Any:
+        return ()
+
+
 class TanhGaussianPolicy(AbstractPolicy[TanhGaussian]):
     """a = tanh(u), u ∼ N(μ_θ(s), diag σ_θ(s)²), with log σ kept within `log_std_range`.
 
@@ -113,7 +147,7 @@ class TanhGaussianPolicy(AbstractPolicy[TanhGaussian]):
 
     encoder: AbstractEncoder
     mean_and_log_std: MLP
-    log_std_range: tuple[float, float] = eqx.field(static=True, default=(-20.0, 2.0))
+    log_std_range: tuple[float, float] = eqx.field(static=True, default=LOG_STD_RANGE)
 
     def __call__(self, observation: Any, memory: Any) -> tuple[TanhGaussian, Any]:
         mean, log_std = jnp.split(self.mean_and_log_std(self.encoder(observation)), 2, axis=-1)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .actor_critic import AbstractActorCritic
-from .build import Architecture
+from .build import Architecture, Std
 from .distributions import AbstractEntropicDistribution
 from .encoders import AbstractEncoder
 from .mlp import Linear, orthogonal
@@ -89,7 +89,7 @@ class RecurrentActorCritic(AbstractActorCritic):
 
 
 def recurrent_actor_critic(
-    nets: Architecture, key: PRNGKeyArray, *, size: int, log_std: float
+    nets: Architecture, key: PRNGKeyArray, *, size: int, log_std: float, std: Std = "learned"
 ) -> RecurrentActorCritic:
     """The hidden layers of `nets`, on its convolutions, a GRU of `size` units, two linear heads.
 
@@ -104,6 +104,6 @@ def recurrent_actor_critic(
     return RecurrentActorCritic(
         trunk,
         gru(trunk.size, size, key=cell_key, dtype=nets.dtype),
-        heads.actor(actor_key, log_std=log_std),
+        heads.actor(actor_key, log_std=log_std, std=std),
         heads.state_value(critic_key),
     )

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .actor_critic import AbstractActorCritic
-from .build import Architecture
+from .build import Architecture, Std
 from .distributions import AbstractEntropicDistribution
 from .encoders import AbstractEncoder
 from .policies import EntropicPolicy
@@ -35,7 +35,7 @@ class SharedActorCritic(AbstractActorCritic):
 
 
 def shared_actor_critic(
-    nets: Architecture, key: PRNGKeyArray, *, log_std: float
+    nets: Architecture, key: PRNGKeyArray, *, log_std: float, std: Std = "learned"
 ) -> SharedActorCritic:
     """The hidden layers of `nets`, on its convolutions, and two linear heads.
 
@@ -48,5 +48,5 @@ def shared_actor_critic(
     trunk = nets.trunk(trunk_key)
     features = gym.spaces.Box(-np.inf, np.inf, (trunk.size,))
     heads = dataclasses.replace(nets, observation_space=features, hidden=(), conv_channels=None)
-    actor = heads.actor(actor_key, log_std=log_std)
+    actor = heads.actor(actor_key, log_std=log_std, std=std)
     return SharedActorCritic(trunk, actor, heads.state_value(critic_key))

@@ -7,10 +7,10 @@ from jaxtyping import PRNGKeyArray
 
 from .. import validate
 from ..algorithms.protocol import AnyAlgorithm
-from ..nn.build import Activation, Architecture
+from ..nn.build import Activation, Architecture, Std
 from ..nn.policies import EntropicPolicy
 from ..worlds import AbstractWorld
-from .ingredients import Ingredients, architecture
+from .ingredients import Ingredients, architecture, require_std
 
 
 @runtime_checkable
@@ -29,6 +29,8 @@ class EpisodicRecipe(Protocol):
     def activation(self) -> Activation: ...
     @property
     def initial_log_std(self) -> float: ...
+    @property
+    def std(self) -> Std: ...
 
 
 Actor = Callable[[PRNGKeyArray], EntropicPolicy]
@@ -55,7 +57,7 @@ def episodic(
     **Raises:** `ValueError` where the settings do not fit the environment or each other.
     """
     validate.count("num_episodes", recipe.num_episodes, least=least_episodes)
-    validate.in_interval("initial_log_std", recipe.initial_log_std, -20.0, 5.0)
+    require_std(recipe.std, recipe.initial_log_std)
     max_steps = recipe.max_episode_steps or world.max_steps
     if max_steps is None:
         raise ValueError(
@@ -63,7 +65,7 @@ def episodic(
         )
     validate.count("max_episode_steps", max_steps)
     nets = architecture(world, recipe.hidden, recipe.activation, recipe.conv_channels)
-    actor = lambda key: nets.actor(key, log_std=recipe.initial_log_std)
+    actor = lambda key: nets.actor(key, log_std=recipe.initial_log_std, std=recipe.std)
     return Ingredients(
         algorithm,
         world.episodes(recipe.num_episodes, max_steps),

@@ -1,17 +1,29 @@
 """What every recipe is made from: networks that fit, and normalisation."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import gymnasium as gym
 from jaxtyping import PRNGKeyArray
 
+from .. import validate
 from ..algorithms.normalised import Normalised
 from ..algorithms.protocol import AnyAlgorithm
-from ..nn.build import Activation, Architecture
+from ..nn.build import Activation, Architecture, Initialisation, Std
+from ..nn.policies import LOG_STD_RANGE
 from ..sources.protocol import AbstractSource
+from ..spaces import action_mask
 from ..types import Scalar
 from ..worlds import AbstractWorld
+
+
+ANY_ACTIONS = (
+    gym.spaces.Discrete,
+    gym.spaces.MultiDiscrete,
+    gym.spaces.MultiBinary,
+    gym.spaces.Box,
+)
+"""What an algorithm takes that asks nothing of a policy but its log-probability."""
 
 
 class Ingredients(NamedTuple):
@@ -22,11 +34,19 @@ class Ingredients(NamedTuple):
     models: Callable[[PRNGKeyArray], Any]
 
 
+def require_std(std: str, initial_log_std: float) -> None:
+    """Raise `ValueError` unless a Gaussian policy may have such a σ."""
+    validate.one_of("std", std, get_args(Std))
+    high = LOG_STD_RANGE[1] if std == "state" else 5.0
+    validate.in_interval("initial_log_std", initial_log_std, LOG_STD_RANGE[0], high)
+
+
 def architecture(
     world: AbstractWorld,
     hidden: tuple[int, ...],
     activation: Activation,
     conv_channels: tuple[int, ...] | None,
+    initialisation: Initialisation = "orthogonal",
 ) -> Architecture:
     """Networks that fit the environment."""
     return Architecture(
@@ -35,6 +55,7 @@ def architecture(
         hidden,
         activation,
         conv_channels=conv_channels,
+        initialisation=initialisation,
     )
 
 
@@ -60,4 +81,5 @@ def normalised(
         observations=observations,
         rewards=rewards,
         discount=discount,
+        mask=action_mask(space),
     )

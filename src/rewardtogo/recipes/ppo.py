@@ -5,15 +5,14 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import equinox as eqx
-import gymnasium as gym
 import jax
 import jax.random as jr
 
 from ..algorithms.ppo import PPO
 from ..nn.actor_critic import AbstractActorCritic
-from ..nn.build import Activation
+from ..nn.build import Activation, Initialisation, Std
 from ..worlds import AbstractWorld
-from .ingredients import Ingredients
+from .ingredients import ANY_ACTIONS, Ingredients
 from .rollouts import actor_critic
 
 
@@ -21,7 +20,7 @@ from .rollouts import actor_critic
 class PPORecipe:
     """Proximal policy optimisation: on-policy, discrete or continuous actions."""
 
-    action_spaces: ClassVar = (gym.spaces.Discrete, gym.spaces.Box)
+    action_spaces: ClassVar = ANY_ACTIONS
 
     algorithm: PPO = PPO()
     """Hyperparameters of the update."""
@@ -39,8 +38,12 @@ class PPORecipe:
     """Policy and value function share all layers but their last, convolutions included."""
     recurrent_size: int | None = None
     """Units of a GRU after layers that both share; it remembers the episode. None is no memory."""
+    initialisation: Initialisation = "orthogonal"
+    """Weights at first: orthogonal, the policy nearly uniform, or fan-in, uniform on ±1/√inputs."""
     initial_log_std: float = 0.0
     """log σ of a continuous policy before training, in units of half the action range."""
+    std: Std = "learned"
+    """σ of a continuous policy: learned for all states, from the network by state, or fixed."""
     normalise_observation: bool = False
     """Give the networks observations of mean 0 and deviation 1."""
     normalise_reward: bool = False

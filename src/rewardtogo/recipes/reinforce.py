@@ -4,23 +4,22 @@ import dataclasses
 from collections.abc import Mapping
 from typing import ClassVar
 
-import gymnasium as gym
 import jax.random as jr
 from jaxtyping import PRNGKeyArray
 
 from ..algorithms.reinforce import OF_OTHERS, REINFORCE, Baseline
 from ..algorithms.reinforce_baselines import WithBaseline, past_returns
-from ..nn.build import Activation, Architecture
+from ..nn.build import Activation, Architecture, Std
 from ..nn.policies import EntropicPolicy
 from ..worlds import AbstractWorld
-from .ingredients import Ingredients
+from .ingredients import ANY_ACTIONS, Ingredients
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class REINFORCERecipe:
     """REINFORCE: on-policy, whole episodes, discrete or continuous actions."""
 
-    action_spaces: ClassVar = (gym.spaces.Discrete, gym.spaces.Box)
+    action_spaces: ClassVar = ANY_ACTIONS
 
     algorithm: REINFORCE = REINFORCE()
     """Hyperparameters of the update."""
@@ -36,6 +35,8 @@ class REINFORCERecipe:
     """Nonlinearity between layers."""
     initial_log_std: float = 0.0
     """log σ of a continuous policy before training, in units of half the action range."""
+    std: Std = "learned"
+    """σ of a continuous policy: learned for all states, from the network by state, or fixed."""
     total_steps: int = 500_000
     """Environment steps of each seed, rounded up to whole iterations."""
 

@@ -11,6 +11,7 @@ from ..algorithms.protocol import AnyAlgorithm
 from ..nn.build import Activation, Architecture
 from ..nn.policies import Explorer
 from ..sources.replay import Replay
+from ..spaces import ACTION_MASK, action_mask
 from ..types import Scalar
 from ..worlds import AbstractWorld
 from .ingredients import Ingredients, architecture, normalised
@@ -78,12 +79,17 @@ def off_policy(
 def _require_actions(
     algorithm: str, world: AbstractWorld, kinds: tuple[type[gym.Space], ...], elsewhere: str
 ) -> None:
-    """Raise `ValueError` unless the actions are of a kind that the algorithm takes."""
+    """Raise `ValueError` unless the actions are of a kind that the algorithm takes, all of them."""
     if not isinstance(world.action_space, kinds):
         names = " or ".join(kind.__name__ for kind in kinds)
         raise ValueError(
             f"{algorithm} needs a {names} action space; {world.name} has "
             f"{world.raw_action_space}. {elsewhere}".rstrip()
+        )
+    if action_mask(world.observation_space) is not None:
+        raise ValueError(
+            f"{algorithm} cannot keep to the `{ACTION_MASK}` of {world.name}; a2c, npg, ppo, "
+            "reinforce and trpo can."
         )
 
 

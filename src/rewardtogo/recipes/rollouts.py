@@ -8,12 +8,13 @@ from jaxtyping import PRNGKeyArray
 from .. import validate
 from ..algorithms.protocol import AnyAlgorithm
 from ..nn.actor_critic import AbstractActorCritic, ActorCritic
-from ..nn.build import Activation
+from ..nn.build import Activation, Initialisation, Std
+from ..nn.masks import masked
 from ..nn.recurrent import recurrent_actor_critic
 from ..nn.shared import shared_actor_critic
 from ..types import Scalar
 from ..worlds import AbstractWorld
-from .ingredients import Ingredients, architecture, normalised
+from .ingredients import Ingredients, architecture, normalised, require_std
 
 
 @runtime_checkable
@@ -31,7 +32,11 @@ class RolloutRecipe(Protocol):
     @property
     def activation(self) -> Activation: ...
     @property
+    def initialisation(self) -> Initialisation: ...
+    @property
     def initial_log_std(self) -> float: ...
+    @property
+    def std(self) -> Std: ...
     @property
     def normalise_observation(self) -> bool: ...
     @property
@@ -56,7 +61,7 @@ def actor_critic(
     """
     validate.count("num_envs", recipe.num_envs)
     validate.count("num_steps", recipe.num_steps)
-    validate.in_interval("initial_log_std", recipe.initial_log_std, -20.0, 5.0)
+    require_std(recipe.std, recipe.initial_log_std)
     if recurrent_size is not None:
         validate.count("recurrent_size", recurrent_size)
     size = recipe.num_envs * recipe.num_steps
@@ -64,7 +69,9 @@ def actor_critic(
         raise ValueError(
             f"`num_minibatches` ({num_minibatches}) must divide num_envs × num_steps = {size}."
         )
-    nets = architecture(world, recipe.hidden, recipe.activation, recipe.conv_channels)
+    nets = architecture(
+        world, recipe.hidden, recipe.activation, recipe.conv_channels, recipe.initialisation
+    )
     inside = normalised(
         algorithm,
         world,
@@ -75,14 +82,14 @@ def actor_critic(
     )
 
     def models(key: PRNGKeyArray) -> AbstractActorCritic:
+        sigma = {"log_std": recipe.initial_log_std, "std": recipe.std}
         if recurrent_size is not None:
-            return recurrent_actor_critic(
-                nets, key, size=recurrent_size, log_std=recipe.initial_log_std
-            )
+            remembering = recurrent_actor_critic(nets, key, size=recurrent_size, **sigma)
+            return masked(remembering, world.observation_space)
         if shared_trunk:
-            return shared_actor_critic(nets, key, log_std=recipe.initial_log_std)
+            return masked(shared_actor_critic(nets, key, **sigma), world.observation_space)
         actor_key, critic_key = jr.split(key)
-        actor = nets.actor(actor_key, log_std=recipe.initial_log_std)
+        actor = nets.actor(actor_key, **sigma)
         return ActorCritic(actor, nets.state_value(critic_key))
 
     return Ingredients(inside, world.rollout(recipe.num_envs, recipe.num_steps), models)

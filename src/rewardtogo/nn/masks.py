@@ -1,0 +1,63 @@
+"""Actions that a state forbids."""
+
+from typing import Any, cast
+
+import equinox as eqx
+import gymnasium as gym
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from ..spaces import action_mask
+from .actor_critic import AbstractActorCritic
+from .distributions import AbstractEntropicDistribution, Categorical
+from .multi_discrete import MultiCategorical
+from .policies import AbstractPolicy
+
+
+class MaskedPolicy(AbstractPolicy[Any]):
+    r"""$\pi(a \mid s) \propto m_a(s)\,\pi_\theta(a \mid s)$: what the mask forbids is never done.
+
+    Huang and Ontañón (2022), *A Closer Look at Invalid Action Masking*, section 3. The
+    probability of what is forbidden is exactly 0, its logit has no gradient, and neither have the
+    forbidden actions a part in entropy or divergence. Where a state allows nothing, as the last
+    one of an episode may, everything counts as allowed: no number is NaN.
+
+    `mask` are the entries of an observation, a vector, that are 1 for what is allowed, else 0.
+    """
+
+    policy: AbstractPolicy[Categorical] | AbstractPolicy[MultiCategorical]
+    mask: slice = eqx.field(static=True)
+
+    def __call__(self, observation: Any, memory: Any) -> tuple[Categorical | MultiCategorical, Any]:
+        distribution, memory = self.policy(observation, memory)
+        return distribution.only(_allowed(observation, self.mask)), memory
+
+    def initial_memory(self) -> Any:
+        return self.policy.initial_memory()
+
+
+class MaskedActorCritic(AbstractActorCritic):
+    """The same for a policy that reads what a trunk or a memory makes of the observation."""
+
+    model: AbstractActorCritic
+    mask: slice = eqx.field(static=True)
+
+    def __call__(
+        self, observation: Any, memory: Any
+    ) -> tuple[AbstractEntropicDistribution, Float[Array, "*batch"], Any]:
+        distribution, value, memory = self.model(observation, memory)
+        choices = cast(Categorical | MultiCategorical, distribution)
+        return choices.only(_allowed(observation, self.mask)), value, memory
+
+    def initial_memory(self) -> Any:
+        return self.model.initial_memory()
+
+
+def masked(model: AbstractActorCritic, space: gym.Space) -> AbstractActorCritic:
+    """`model`, held to the mask of the observations of `space` where they have one."""
+    mask = action_mask(space)
+    return model if mask is None else MaskedActorCritic(model, mask)
+
+
+def _allowed(observation: Any, mask: slice) -> Bool[Array, "*batch choices"]:
+    return jnp.asarray(observation)[..., mask] != 0
