@@ -1,3 +1,5 @@
+from typing import Any
+
 import gymnasium as gym
 import jax
 import jax.numpy as jnp
@@ -15,7 +17,7 @@ DISCRETE = gym.spaces.Discrete(4)
 CONTINUOUS = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
 
 
-def built(observation, action, key, hidden=(8, 7)):
+def built(observation, action, key, hidden=(8, 7)) -> Any:
     nets = Architecture(observation, action, hidden, "tanh")
     return shared_actor_critic(nets, key, log_std=-0.5)
 
