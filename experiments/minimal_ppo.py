@@ -18,7 +18,7 @@ class Settings(NamedTuple):
     num_steps: int = 128  # of each environment, between two updates
     num_epochs: int = 4  # how often each step is learned from
     num_minibatches: int = 4
-    num_iterations: int = 300
+    num_iterations: int = 500
     hidden: tuple[int, ...] = (64, 64)
     learning_rate: float = 1e-3  # falls linearly to 0
     discount: float = 0.99
@@ -173,7 +173,8 @@ def shuffled(settings, key):
     return order.reshape(settings.num_epochs * settings.num_minibatches, -1)
 
 
-def update(settings, params, moments, count, rollout, key):
+def update(settings, learning, rollout, key):
+    params, moments, count = learning
     advantage, target = advantages(settings, params, rollout)
     batch = rollout | {"advantage": advantage, "target": target}
     batch = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
@@ -210,7 +211,7 @@ def begin(settings, key):
 def iterate(settings, learning, acting, env_keys, key, index):
     act_key, _, update_key = jr.split(jr.fold_in(key, index), 3)
     acting, rollout = gather(settings, learning[0], acting, env_keys, act_key)
-    learning, metrics = update(settings, *learning, rollout, jr.split(update_key, 1)[0])
+    learning, metrics = update(settings, learning, rollout, jr.split(update_key, 1)[0])
     metrics["episode_return"] = jnp.nanmean(rollout["episode_return"])
     return learning, acting, metrics
 

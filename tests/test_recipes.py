@@ -1,9 +1,13 @@
 import dataclasses
 
+import equinox as eqx
+import jax.random as jr
 import pytest
 
 import rewardtogo as rtg
 from rewardtogo.algorithms.normalised import Normalised
+from rewardtogo.nn.actor_critic import ActorCritic
+from rewardtogo.nn.shared import SharedActorCritic
 from rewardtogo.recipes import RECIPES, TUNED, default_recipe
 from rewardtogo.worlds import make_world
 
@@ -29,6 +33,13 @@ def test_general_settings_fit_every_environment_that_the_algorithm_takes(algorit
     assert fitting
     for each in fitting:
         recipe.build(each)
+
+
+@pytest.mark.parametrize("place", [CARTPOLE, PENDULUM])
+def test_a_shared_trunk_is_there_where_it_is_asked_for(place):
+    for shared, kind in ((True, SharedActorCritic), (False, ActorCritic)):
+        built = dataclasses.replace(RECIPES["ppo"](), shared_trunk=shared).build(place)
+        assert isinstance(eqx.filter_eval_shape(built.models, jr.key(0)), kind)
 
 
 def test_a_misspelt_algorithm_is_guessed():

@@ -1,5 +1,7 @@
 """The flat file and the library, trained side by side in float64."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -37,7 +39,7 @@ def library() -> Loop:
     return Loop(algorithm, Rollout(env, SETTINGS.num_envs, SETTINGS.num_steps), models)
 
 
-def parameters(model: ActorCritic) -> dict:
+def parameters(model: Any) -> dict:
     nets = {"actor": model.actor.logits, "critic": model.critic.value}
     return {name: [(y.weight, y.bias) for y in net.layers] for name, net in nets.items()}
 

@@ -2,7 +2,11 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from rewardtogo.losses.policy_gradient import clipped_surrogate, score_function
+from rewardtogo.losses.policy_gradient import (
+    clipped_surrogate,
+    importance_weighted,
+    score_function,
+)
 
 
 CASES = [
@@ -35,13 +39,25 @@ def test_clipped_surrogate_values():
     assert jnp.allclose(loss, jnp.array([-1.0, 1.6, -2.4, 3.0, -1.1]), rtol=1e-6)
 
 
+def test_importance_weighted_values():
+    """-ρA by hand, whatever the ratio."""
+    ratio, advantage = jnp.array([0.5, 1.0, 3.0]), jnp.array([2.0, -2.0, 1.5])
+    loss = importance_weighted(jnp.log(ratio), jnp.zeros(3), advantage)
+    assert jnp.allclose(loss, jnp.array([-1.0, 2.0, -4.5]), rtol=1e-6)
+
+
 def test_score_function_is_the_weighted_log_probability():
     log_prob, advantage = jnp.array([[-1.0, -2.0]]), jnp.array([[3.0, -0.5]])
     assert jnp.allclose(score_function(log_prob, advantage), jnp.array([[3.0, -1.0]]))
 
 
 @pytest.mark.parametrize(
-    "loss", [score_function, lambda l, a: clipped_surrogate(l, l - 0.1, a, clip=0.2)]
+    "loss",
+    [
+        score_function,
+        lambda l, a: clipped_surrogate(l, l - 0.1, a, clip=0.2),
+        lambda l, a: importance_weighted(l, l - 0.1, a),
+    ],
 )
 def test_advantages_are_constants(loss):
     """Gradients reach the policy through its log-probability only."""
@@ -51,4 +67,6 @@ def test_advantages_are_constants(loss):
 
 def test_the_old_policy_is_a_constant():
     loss = lambda old: clipped_surrogate(jnp.array([-1.0]), old, jnp.array([1.0]), clip=0.2).sum()
+    assert jax.grad(loss)(jnp.array([-1.05])) == 0
+    loss = lambda old: importance_weighted(jnp.array([-1.0]), old, jnp.array([1.0])).sum()
     assert jax.grad(loss)(jnp.array([-1.05])) == 0
