@@ -75,6 +75,8 @@ CHECKS: dict[str, Check] = {
     "sac-pendulum": _check("sac", "Pendulum-v1", -170),
     "td3-pendulum": _check("td3", "Pendulum-v1", -170),
     "ddpg-pendulum": _check("ddpg", "Pendulum-v1", -170),
+    "dpg-linear-quadratic": _check("dpg", "LinearQuadratic-v0", -1.65),
+    "dpg-pendulum": _check("dpg", "Pendulum-v1", -200),
     "dqn-cartpole": _check("dqn", "CartPole-v1", 475),
     "double-dqn-cartpole": _check(
         "dqn", "CartPole-v1", 475, _changed(default_recipe("dqn", "CartPole-v1"), double=True)
