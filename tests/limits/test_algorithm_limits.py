@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from algorithms.batches import CONTINUOUS, DISCRETE, networks, random_batch
+from rewardtogo.algorithms.discrete_sac import CategoricalTwinCritic, DiscreteSAC
 from rewardtogo.algorithms.dqn import DQN
 from rewardtogo.algorithms.ppo import PPO, AdvantageScale
 from rewardtogo.algorithms.reinforce import REINFORCE, Baseline
 from rewardtogo.algorithms.sac import SAC, ActorTwinCritic
 from rewardtogo.nn.actor_critic import Acted, ActorCritic
+from rewardtogo.nn.policies import CategoricalPolicy
 from rewardtogo.sources.episodes import EpisodeBatch
 
 
@@ -147,3 +149,31 @@ def test_sac_without_temperature_is_twin_q_learning(x64):
     q = models.critic(batch.next_observation, action).min(axis=0)
     expected = batch.reward + DISCOUNT * np.where(batch.terminated, 0, q)
     assert np.allclose(ours, expected, rtol=1e-12)
+
+
+def discrete_sac_targets(actions, temperature, *, sharpen=1.0):
+    nets, batch = networks(actions), random_batch((20,), DISCRETE)
+    head = nets.action_values(jr.key(1))
+    logits = jax.tree.map(lambda x: sharpen * x, head.values)
+    actor = CategoricalPolicy(head.encoder, logits)
+    models = CategoricalTwinCritic(actor, nets.twin_action_values(jr.key(2)))
+    algorithm = DiscreteSAC(discount=DISCOUNT)
+    ours = algorithm.targets(algorithm.init(models), batch, jnp.array(temperature))
+    q = np.asarray(models.critic(batch.next_observation)).min(axis=0)
+    return batch, models, q, ours
+
+
+def test_discrete_sac_of_one_action_is_twin_value_estimation(x64):
+    """Nothing to choose, so no entropy at any temperature."""
+    batch, _, q, ours = discrete_sac_targets(gym.spaces.Discrete(1), 5.0)
+    expected = batch.reward + DISCOUNT * np.where(batch.terminated, 0, q[:, 0])
+    assert np.allclose(ours, expected, rtol=1e-12)
+
+
+def test_discrete_sac_without_chance_is_twin_q_learning(x64):
+    """A policy that is all but certain: the lesser value of its action, at any temperature."""
+    batch, models, q, ours = discrete_sac_targets(DISCRETE, 5.0, sharpen=1e4)
+    chosen = models.actor(batch.next_observation, ())[0].mode()
+    value = np.take_along_axis(q, np.asarray(chosen)[:, None], axis=1)[:, 0]
+    expected = batch.reward + DISCOUNT * np.where(batch.terminated, 0, value)
+    assert np.allclose(ours, expected, rtol=1e-9)

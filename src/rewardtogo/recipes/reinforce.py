@@ -12,6 +12,7 @@ from ..algorithms.reinforce_baselines import WithBaseline, past_returns
 from ..nn.build import Activation, Architecture, Std
 from ..nn.policies import EntropicPolicy
 from ..worlds import AbstractWorld
+from .episodic import Actor, episodic
 from .ingredients import ANY_ACTIONS, Ingredients
 
 
