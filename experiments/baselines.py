@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 ENVIRONMENT, SEEDS, STEPS = "CartPole-v1", 10, 100_000
 RUNS, PICTURE = Path("runs/baselines"), Path("docs/images/reinforce-baselines.png")
-BATCHES, WARM, PART_TRAINED = 200, 50, 20_000
+BATCHES, WARM, PART_TRAINED = 100, 50, 20_000
 # Okabe and Ito (2008), and a grey.
 COLOURS = dict(
     zip(
