@@ -46,6 +46,7 @@ CHAIN_RECIPES = {
     "ppo": PPO_RECIPE,
     "actor-critic": ActorCriticRecipe(
         algorithm=OneStepActorCritic(learning_rate=1e-2, critic_learning_rate=1e-2, discount=0.9),
+        num_envs=4,
         hidden=(8,),
     ),
     "off-policy-pg": OffPolicyPGRecipe(algorithm=OffPolicyPG(learning_rate=3e-2), hidden=(8,)),
