@@ -4,12 +4,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import ClassVar
 
-import gymnasium as gym
-
 from ..algorithms.actor_critic import OneStepActorCritic
-from ..nn.build import Activation
+from ..nn.build import Activation, Initialisation, Std
 from ..worlds import AbstractWorld
-from .ingredients import Ingredients
+from .ingredients import ANY_ACTIONS, Ingredients
 from .rollouts import actor_critic
 
 
@@ -17,7 +15,7 @@ from .rollouts import actor_critic
 class ActorCriticRecipe:
     """One-step actor–critic: an update after every step; discrete or continuous actions."""
 
-    action_spaces: ClassVar = (gym.spaces.Discrete, gym.spaces.Box)
+    action_spaces: ClassVar = ANY_ACTIONS
 
     algorithm: OneStepActorCritic = OneStepActorCritic()
     """Hyperparameters of the update."""
@@ -29,8 +27,12 @@ class ActorCriticRecipe:
     """Channels of convolutions before them, of an image; None suits its size, empty flattens it."""
     activation: Activation = "tanh"
     """Nonlinearity between layers."""
+    initialisation: Initialisation = "orthogonal"
+    """Weights at first: orthogonal, the policy nearly uniform, or fan-in, uniform on ±1/√inputs."""
     initial_log_std: float = 0.0
     """log σ of a continuous policy before training, in units of half the action range."""
+    std: Std = "learned"
+    """σ of a continuous policy: learned for all states, from the network by state, or fixed."""
     normalise_observation: bool = False
     """Give the networks observations of mean 0 and deviation 1."""
     normalise_reward: bool = False

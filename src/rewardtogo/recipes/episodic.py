@@ -7,7 +7,7 @@ from jaxtyping import PRNGKeyArray
 
 from .. import validate
 from ..algorithms.protocol import AnyAlgorithm
-from ..nn.build import Activation, Architecture, Std
+from ..nn.build import Activation, Architecture, Initialisation, Std
 from ..nn.policies import EntropicPolicy
 from ..worlds import AbstractWorld
 from .ingredients import Ingredients, architecture, require_std
@@ -27,6 +27,8 @@ class EpisodicRecipe(Protocol):
     def conv_channels(self) -> tuple[int, ...] | None: ...
     @property
     def activation(self) -> Activation: ...
+    @property
+    def initialisation(self) -> Initialisation: ...
     @property
     def initial_log_std(self) -> float: ...
     @property
@@ -64,7 +66,9 @@ def episodic(
             f"{world.name} has no limit on an episode's steps; set `max_episode_steps`."
         )
     validate.count("max_episode_steps", max_steps)
-    nets = architecture(world, recipe.hidden, recipe.activation, recipe.conv_channels)
+    nets = architecture(
+        world, recipe.hidden, recipe.activation, recipe.conv_channels, recipe.initialisation
+    )
     actor = lambda key: nets.actor(key, log_std=recipe.initial_log_std, std=recipe.std)
     return Ingredients(
         algorithm,

@@ -4,20 +4,18 @@ import dataclasses
 from collections.abc import Mapping
 from typing import ClassVar
 
-import gymnasium as gym
-
 from ..algorithms.off_policy_pg import OffPolicyPG
-from ..nn.build import Activation
+from ..nn.build import Activation, Initialisation, Std
 from ..worlds import AbstractWorld
 from .episodic import episodic
-from .ingredients import Ingredients
+from .ingredients import ANY_ACTIONS, Ingredients
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OffPolicyPGRecipe:
     """Off-policy policy gradient: several steps on each batch of whole episodes."""
 
-    action_spaces: ClassVar = (gym.spaces.Discrete, gym.spaces.Box)
+    action_spaces: ClassVar = ANY_ACTIONS
 
     algorithm: OffPolicyPG = OffPolicyPG()
     """Hyperparameters of the update."""
@@ -31,8 +29,12 @@ class OffPolicyPGRecipe:
     """Channels of convolutions before them, of an image; None suits its size, empty flattens it."""
     activation: Activation = "tanh"
     """Nonlinearity between layers."""
+    initialisation: Initialisation = "orthogonal"
+    """Weights at first: orthogonal, the policy nearly uniform, or fan-in, uniform on ±1/√inputs."""
     initial_log_std: float = 0.0
     """log σ of a continuous policy before training, in units of half the action range."""
+    std: Std = "learned"
+    """σ of a continuous policy: learned for all states, from the network by state, or fixed."""
     total_steps: int = 500_000
     """Environment steps of each seed, rounded up to whole iterations."""
 

@@ -9,7 +9,7 @@ from jaxtyping import PRNGKeyArray
 
 from ..algorithms.reinforce import OF_OTHERS, REINFORCE, Baseline
 from ..algorithms.reinforce_baselines import WithBaseline, past_returns
-from ..nn.build import Activation, Architecture, Std
+from ..nn.build import Activation, Architecture, Initialisation, Std
 from ..nn.policies import EntropicPolicy
 from ..worlds import AbstractWorld
 from .episodic import Actor, episodic
@@ -34,6 +34,8 @@ class REINFORCERecipe:
     """Channels of convolutions before them, of an image; None suits its size, empty flattens it."""
     activation: Activation = "tanh"
     """Nonlinearity between layers."""
+    initialisation: Initialisation = "orthogonal"
+    """Weights at first: orthogonal, the policy nearly uniform, or fan-in, uniform on ±1/√inputs."""
     initial_log_std: float = 0.0
     """log σ of a continuous policy before training, in units of half the action range."""
     std: Std = "learned"
