@@ -162,6 +162,7 @@ def test_loss_and_metrics_by_formula(problem):
         "train/entropy_loss": -entropy,
         "train/approx_kl": np.mean(ratio - 1 - log_ratio),
         "train/clip_fraction": clipped,
+        "train/effective_sample_share": ratio.mean() ** 2 / np.mean(ratio**2),
     }
     assert metrics.keys() == expected.keys()
     for name, number in expected.items():

@@ -14,6 +14,7 @@ from ..estimators import baselines, importance
 from ..losses.policy_gradient import score_function
 from ..nn.distributions import AbstractEntropicDistribution
 from ..nn.policies import EntropicPolicy, SampledWithLogProb
+from ..optim.gauges import gradient_signal_to_noise
 from ..optim.learner import Learner, descend, learner
 from ..sources.episodes import EpisodeBatch
 from ..types import Metrics, Scalar
@@ -109,7 +110,10 @@ class OffPolicyPG(AbstractAlgorithm[EntropicPolicy, OffPolicyPGState, EpisodeBat
 
         fitted, taken = filter_scan(step, state.learner, jnp.arange(self.num_epochs))
         _, metrics = self.loss(fitted.model, batch, old)
-        return OffPolicyPGState(fitted), metrics | {"train/steps_fraction": jnp.mean(taken)}
+        return OffPolicyPGState(fitted), metrics | {
+            "train/steps_fraction": jnp.mean(taken),
+            "train/gradient_snr": gradient_signal_to_noise(fitted.opt_state),
+        }
 
     def loss(
         self, policy: EntropicPolicy, batch: EpisodeBatch, old: AbstractEntropicDistribution

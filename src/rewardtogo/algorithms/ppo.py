@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
 from .. import validate
 from .._scan import filter_scan
+from ..estimators.importance import effective_sample_share
 from ..estimators.normalise import standardise
 from ..estimators.returns import generalised_advantage
 from ..losses.policy_gradient import clipped_surrogate, importance_weighted
@@ -18,6 +19,7 @@ from ..losses.value import clipped_value_error, squared_error
 from ..minibatches import shuffled_rows, shuffled_sequences
 from ..nn.actor_critic import AbstractActorCritic, Actor, SampledWithMemory, unroll
 from ..nn.distributions import AbstractEntropicDistribution
+from ..optim.gauges import gradient_signal_to_noise
 from ..optim.learner import Learner, descend, learner
 from ..optim.schedule import annealed
 from ..types import Metrics, Scalar, Transition
@@ -146,7 +148,10 @@ class PPO(AbstractAlgorithm[AbstractActorCritic, PPOState, Transition]):
         samples = self.score(state.learner.model, batch)
         fitted, metrics = self._fit(state, samples, key)
         explained = explained_variance(samples.old_value, samples.value_target)
-        metrics = metrics | {"train/explained_variance": explained}
+        metrics = metrics | {
+            "train/explained_variance": explained,
+            "train/gradient_snr": gradient_signal_to_noise(fitted.opt_state),
+        }
         if self.objective is Objective.CLIP:
             return PPOState(fitted, state.kl_coef), metrics
         kl = samples.old.kl_divergence(recall(fitted.model, samples)[0]).mean()
@@ -243,6 +248,7 @@ class PPO(AbstractAlgorithm[AbstractActorCritic, PPOState, Transition]):
             "train/entropy_loss": -entropy,
             # Schulman's third estimator of KL(old || new): unbiased and never negative.
             "train/approx_kl": jnp.mean(jnp.expm1(log_ratio) - log_ratio),
+            "train/effective_sample_share": effective_sample_share(log_ratio.reshape(1, -1)),
             "train/clip_fraction": jnp.mean(jnp.abs(jnp.expm1(log_ratio)) > self.clip),
         }
 

@@ -13,6 +13,7 @@ from ..estimators import baselines
 from ..estimators.returns import reward_to_go
 from ..losses.policy_gradient import score_function
 from ..nn.policies import EntropicPolicy, Sampled
+from ..optim.gauges import gradient_signal_to_noise
 from ..optim.learner import Learner, apply_gradient, gradient, learner
 from ..sources.episodes import EpisodeBatch
 from ..types import Metrics, Scalar
@@ -143,7 +144,8 @@ class REINFORCE(AbstractAlgorithm[EntropicPolicy | WithBaseline, REINFORCEState,
         fitted = apply_gradient(state.learner, self.optimiser, grads)
         # Only now: a baseline that had seen this batch would judge an action by its own return.
         baseline = self.rule.learn(state.baseline, self.outcome(batch))
-        return REINFORCEState(fitted, baseline), metrics
+        ratio = gradient_signal_to_noise(fitted.opt_state)
+        return REINFORCEState(fitted, baseline), metrics | {"train/gradient_snr": ratio}
 
     def gradient(
         self, state: REINFORCEState, batch: EpisodeBatch
