@@ -107,7 +107,7 @@ def _episode(env: gym.Env, findings: Findings) -> list[tuple[Any, ...]] | None:
     return kept
 
 
-def _random_action(env: gym.Env, observation: np.ndarray, time: int, findings: Findings) -> Any:
+def _random_action(env: gym.Env, observation: Any, time: int, findings: Findings) -> Any:
     action, mask = env.action_space.sample(), action_mask(env.observation_space)
     if mask is None:
         return action
