@@ -14,6 +14,7 @@ import numpy as np
 
 from experiments import baselines
 from rewardtogo import validate
+from rewardtogo.algorithms.ppo import Objective
 from rewardtogo.cli.machine import prepare
 from rewardtogo.fit import fit
 from rewardtogo.plot import learning_curves
@@ -53,9 +54,10 @@ def _check(
     *,
     every_seed: bool = False,
     backend: Backend = "auto",
+    seeds: int = SEEDS,
 ) -> Check:
     recipe = recipe or default_recipe(algorithm, environment)
-    run = RunSettings(seeds=SEEDS, backend=backend)
+    run = RunSettings(seeds=seeds, backend=backend)
     return Check(Settings(algorithm, environment, recipe, run), threshold, every_seed)
 
 
@@ -67,12 +69,37 @@ def _changed(recipe: Recipe, **algorithm: object) -> Recipe:
 _REINFORCE = default_recipe("reinforce", "CartPole-v1")
 _FULL_RETURN = _changed(_REINFORCE, causality=False)
 
+
+def _kl_penalty(environment: str) -> Check:
+    recipe = _changed(default_recipe("ppo", environment), objective=Objective.KL_PENALTY)
+    return _check("ppo", environment, -math.inf, recipe)
+
+
+def _minatar(game: str, steps: int) -> Check:
+    """As far as fifteen minutes on two cores go: no threshold, and fewer seeds."""
+    name = f"MinAtar/{game}-v1"
+    recipe = default_recipe("ppo", name)
+    updates = math.ceil(steps / (recipe.num_envs * recipe.num_steps))  # pyright: ignore
+    recipe = _changed(recipe, anneal_updates=updates)
+    recipe = dataclasses.replace(recipe, total_steps=steps)
+    return _check("ppo", name, -math.inf, recipe, seeds=3)
+
+
 CHECKS: dict[str, Check] = {
     "ppo-cartpole": _check("ppo", "CartPole-v1", 475, every_seed=True),
     "ppo-pendulum": _check("ppo", "Pendulum-v1", -200),
     "ppo-acrobot": _check("ppo", "Acrobot-v1", -90),
+    "ppo-kl-cartpole": _kl_penalty("CartPole-v1"),
+    "ppo-kl-pendulum": _kl_penalty("Pendulum-v1"),
+    "ppo-kl-acrobot": _kl_penalty("Acrobot-v1"),
+    "ppo-cartpole-positions": _check("ppo", "CartPolePositions-v1", 450),
+    "ppo-t-maze": _check("ppo", "TMaze-v0", 3.8),
+    "ppo-breakout": _minatar("Breakout", 5_000_000),
+    "ppo-asterix": _minatar("Asterix", 3_000_000),
     "a2c-cartpole": _check("a2c", "CartPole-v1", 475),
     "sac-pendulum": _check("sac", "Pendulum-v1", -170),
+    "sac-v-pendulum": _check("sac-v", "Pendulum-v1", -200),
+    "discrete-sac-cartpole": _check("discrete-sac", "CartPole-v1", 450),
     "td3-pendulum": _check("td3", "Pendulum-v1", -170),
     "ddpg-pendulum": _check("ddpg", "Pendulum-v1", -170),
     "dpg-linear-quadratic": _check("dpg", "LinearQuadratic-v0", -1.65),
@@ -82,6 +109,8 @@ CHECKS: dict[str, Check] = {
         "dqn", "CartPole-v1", 475, _changed(default_recipe("dqn", "CartPole-v1"), double=True)
     ),
     "reinforce-cartpole": _check("reinforce", "CartPole-v1", 450),
+    "actor-critic-cartpole": _check("actor-critic", "CartPole-v1", 450),
+    "off-policy-pg-cartpole": _check("off-policy-pg", "CartPole-v1", 450),
     "trpo-cartpole": _check("trpo", "CartPole-v1", 475),
     "trpo-pendulum": _check("trpo", "Pendulum-v1", -250),
     "npg-cartpole": _check("npg", "CartPole-v1", 475),
@@ -101,6 +130,13 @@ COMPARISONS = {
         "The same PPO on CartPole-v1 in JAX, and through Gymnasium (`--backend gymnasium`).",
     ),
 }
+for _environment in ("CartPole", "Pendulum", "Acrobot"):
+    COMPARISONS[f"Clip and KL penalty on {_environment}"] = (
+        (f"ppo-{_environment.lower()}", f"ppo-kl-{_environment.lower()}"),
+        f"PPO's two objectives on {_environment}-v1, nothing else changed "
+        "(`--objective kl-penalty`).",
+    )
+
 COMPARED_AT = 300_000  # environment steps of each seed
 
 
@@ -179,7 +215,8 @@ def write_page() -> None:
 
 INTRODUCTION = f"""# Learning results
 
-Every run here is {SEEDS} seeds, 0 to {SEEDS - 1}, none chosen, with the settings in `recipes/`.
+Every run here is {SEEDS} seeds, 0 to {SEEDS - 1}, none chosen, with the settings in `recipes/`;
+on MinAtar it is 3 seeds, and as many steps as two cores take in a quarter of an hour.
 The figure is the final policy's return: last parameters, the mode of the policy, 100 episodes a
 seed on start states apart from training; then the interquartile mean over seeds with its 95 %
 bootstrap interval.
