@@ -34,6 +34,7 @@ from short_runs import (
 ENVIRONMENTS = {
     "a2c": "CartPole-v1",
     "ddpg": "Pendulum-v1",
+    "dpg": "Pendulum-v1",
     "dqn": "CartPole-v1",
     "npg": "CartPole-v1",
     "ppo": "CartPole-v1",
