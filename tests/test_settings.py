@@ -35,6 +35,7 @@ ENVIRONMENTS = {
     "a2c": "CartPole-v1",
     "ddpg": "Pendulum-v1",
     "discrete-sac": "CartPole-v1",
+    "dpg": "Pendulum-v1",
     "dqn": "CartPole-v1",
     "npg": "CartPole-v1",
     "ppo": "CartPole-v1",
