@@ -106,7 +106,7 @@ def test_a_run_starts_from_the_parameters_of_another(tmp_path):
         if "opt_state" not in name and name.startswith("algorithm")
     }
     found, expected = parameters(tmp_path / "run"), parameters(finished_run())
-    assert len(expected) == 8
+    assert len(expected) == 9
     for name, array in expected.items():
         np.testing.assert_allclose(found[name], array, atol=1e-9)
     assert read(tmp_path / "run" / "settings.json")["from_run"] == str(finished_run())

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from typing import Any
 
 import gymnasium as gym
 import jax.numpy as jnp
@@ -44,7 +45,8 @@ def test_the_flags_of_a_run_are_kept():
     settings = read_settings(remembering_run())
     assert settings.run.history == HISTORY
     assert settings.world().observation_space.shape == (12,)
-    assert isinstance(SavedRun(remembering_run()).policy(0).model, RecurrentActorCritic)
+    policy: Any = SavedRun(remembering_run()).policy(0)
+    assert isinstance(policy.model, RecurrentActorCritic)
 
 
 def test_a_batch_of_episodes_is_each_alone():

@@ -33,10 +33,12 @@ from short_runs import (
 
 ENVIRONMENTS = {
     "a2c": "CartPole-v1",
+    "actor-critic": "CartPole-v1",
     "ddpg": "Pendulum-v1",
     "discrete-sac": "CartPole-v1",
     "dpg": "Pendulum-v1",
     "dqn": "CartPole-v1",
+    "off-policy-pg": "CartPole-v1",
     "npg": "CartPole-v1",
     "ppo": "CartPole-v1",
     "reinforce": "CartPole-v1",

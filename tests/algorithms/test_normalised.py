@@ -11,7 +11,7 @@ from algorithms.batches import DISCRETE, networks, random_batch
 from rewardtogo.algorithms.normalised import Normalised
 from rewardtogo.algorithms.ppo import PPO
 from rewardtogo.algorithms.protocol import AbstractAlgorithm
-from rewardtogo.nn.actor_critic import ActorCritic
+from rewardtogo.nn.actor_critic import Acted, ActorCritic
 from rewardtogo.nn.policies import AbstractBehaviour, AbstractPolicy
 
 
@@ -152,7 +152,9 @@ def test_with_nothing_to_normalise_the_algorithm_is_as_it_was(stream):
     """Parameters bit for bit, the same behaviour and the same policy."""
     nets, inner = networks(DISCRETE), PPO(num_epochs=1, num_minibatches=2)
     models = ActorCritic(nets.actor(jr.key(1), log_std=0.0), nets.state_value(jr.key(2)))
-    batches = [dataclasses.replace(b, record=jnp.full((TIME, ENVS), -1.4)) for b in stream[:2]]
+    batches = [
+        dataclasses.replace(b, record=Acted(jnp.full((TIME, ENVS), -1.4))) for b in stream[:2]
+    ]
     algorithm = wrapped(inner, observations=False, rewards=False)
     ours = states_along(algorithm, batches, models)[-1]
     expected = states_along(inner, batches, models)[-1]

@@ -9,7 +9,7 @@ from jax.flatten_util import ravel_pytree
 from algorithms.batches import CONTINUOUS, DISCRETE, networks, random_batch
 from rewardtogo.algorithms.npg import NPG
 from rewardtogo.algorithms.ppo import PPO
-from rewardtogo.nn.actor_critic import ActorCritic
+from rewardtogo.nn.actor_critic import Acted, ActorCritic
 from rewardtogo.recipes import NPGRecipe
 from rewardtogo.worlds import make_world
 
@@ -46,7 +46,7 @@ def test_the_step_solves_the_dense_system(space, x64):
 
 
 def generalised(models, batch):
-    return PPO().score(models.critic, dataclasses.replace(batch, record=batch.reward)).advantage
+    return PPO().score(models, dataclasses.replace(batch, record=Acted(batch.reward))).advantage
 
 
 OUT_OF_RANGE = [

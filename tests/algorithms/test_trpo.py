@@ -10,7 +10,7 @@ from algorithms.batches import CONTINUOUS, DISCRETE, networks, random_batch
 from rewardtogo.algorithms.npg import judge, natural_direction, policy_problem
 from rewardtogo.algorithms.ppo import PPO
 from rewardtogo.algorithms.trpo import TRPO, Divergence
-from rewardtogo.nn.actor_critic import ActorCritic
+from rewardtogo.nn.actor_critic import Acted, ActorCritic
 from rewardtogo.recipes import TRPORecipe
 from rewardtogo.train import build_program, train
 from rewardtogo.worlds import make_world
@@ -56,8 +56,8 @@ def gain_by_hand(old, new, batch, advantage):
 def test_judgement_is_that_of_ppo(problem):
     """Where PPO's is held against the definition; rows in the order of time, then environment."""
     models, batch = problem
-    batch = dataclasses.replace(batch, record=batch.reward)
-    theirs = PPO(discount=0.9, trace_decay=0.7).score(models.critic, batch)
+    batch = dataclasses.replace(batch, record=Acted(batch.reward))
+    theirs = PPO(discount=0.9, trace_decay=0.7).score(models, batch)
     settings = {"discount": 0.9, "trace_decay": 0.7}
     ours = judge(models.critic, batch, normalise_advantage=False, **settings)
     assert np.array_equal(ours.advantage, theirs.advantage.reshape(-1))
@@ -132,7 +132,7 @@ def test_the_value_is_fitted_to_its_targets(problem):
     """One step of Adam moves by its rate against the sign of the gradient of ½(V − G)²."""
     models, batch = problem
     algorithm = TRPO(num_epochs=1, num_minibatches=1, learning_rate=0.01)
-    target = PPO().score(models.critic, dataclasses.replace(batch, record=batch.reward))
+    target = PPO().score(models, dataclasses.replace(batch, record=Acted(batch.reward)))
     error = lambda c: jnp.mean((c(batch.observation) - target.value_target) ** 2) / 2
     state, metrics = update(algorithm, models, batch)
     assert np.allclose(metrics["train/value_loss"], error(models.critic), rtol=1e-9)

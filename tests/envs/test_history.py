@@ -1,5 +1,7 @@
 """What of the past an observation holds: against Gymnasium's wrapper, and by hand."""
 
+from typing import Any
+
 import gymnasium as gym
 import jax
 import jax.numpy as jnp
@@ -77,7 +79,8 @@ def test_stacks_are_gymnasiums(env, number):
 @pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1", "tabular:FrozenLake-v1"])
 def test_past_actions_by_hand(name, number):
     """Each frame ends with the action before it: one-hot, or in the environment's own units."""
-    env, history = make(name), History(stack=number, past_action=True)
+    env: Any = make(name)
+    history = History(stack=number, past_action=True)
     actions = actions_of(env)
     plain = episode(env, actions)
     if isinstance(env.observation_space, gym.spaces.Discrete):
@@ -165,11 +168,8 @@ def test_continuous_actions_are_those_the_environment_was_given():
 
 
 def test_zeros_are_within_bounds_that_exclude_them():
-    class Above(Recorded):
-        pass
-
     spaces = (gym.spaces.Box(-1.0, 1.0, (1,)), gym.spaces.Box(2.0, 3.0, (1,)))
-    env = History(past_action=True).around_gym(Above(np.zeros((2, 1), np.float32), spaces))
+    env = History(past_action=True).around_gym(Recorded(np.zeros((2, 1), np.float32), spaces))
     assert env.observation_space.contains(env.reset()[0])
 
 
@@ -187,9 +187,8 @@ def test_the_exact_optimum_stays_known():
     ids=["image", "no axis"],
 )
 def test_what_cannot_be_joined_is_refused(history, env, words):
-    around = (
-        History(**history).around_gym if isinstance(env, gym.Env) else History(**history).around
-    )
+    given: Any = History(**history)
+    around = given.around_gym if isinstance(env, gym.Env) else given.around
     with pytest.raises(ValueError, match=words):
         around(env)
 

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -56,9 +57,9 @@ def test_positions_begin_as_the_full_task_does():
     full_state, full = CartPole().reset(jr.key(2))
     assert jax.tree.all(jax.tree.map(np.array_equal, state.inner, full_state))
     assert np.array_equal(seen, full[jnp.array([0, 2])])
-    full_space = CartPole().observation_space
-    assert env.observation_space.shape == (2,)
-    assert np.array_equal(env.observation_space.high, full_space.high[[0, 2]])
+    full_space: Any = CartPole().observation_space
+    space: Any = env.observation_space
+    assert space.shape == (2,) and np.array_equal(space.high, full_space.high[[0, 2]])
 
 
 @functools.cache

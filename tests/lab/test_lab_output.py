@@ -39,7 +39,12 @@ def test_json_has_every_number():
     errors = [row["mean_squared_error"] for row in content["estimators"]]
     assert errors == sorted(errors)
     sampled = [name for name, row in rows.items() if not row["bias_is_exact"]]
-    assert set(sampled) == {"self-normalised-ratio", "clipped-gae"}
+    assert set(sampled) == {
+        "self-normalised-ratio",
+        "clipped-gae",
+        "optimal-leave-one-out",
+        "optimal-same-batch",
+    }
     assert all(rows[name]["bias_error"] > 0 for name in sampled)
     assert all(rows[name]["deviation"] is None for name in sampled)
     assert rows["no-ratio"]["off_policy"] and not rows["gae"]["off_policy"]

@@ -1,5 +1,7 @@
 """The GRU against Equinox's; what a memory carries over steps, and what it must not."""
 
+from typing import Any
+
 import equinox as eqx
 import gymnasium as gym
 import jax
@@ -19,7 +21,7 @@ CHOICES = gym.spaces.Discrete(4)
 NUMBERS = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
 
 
-def model(action=CHOICES, *, dtype=jnp.float32, size=6):
+def model(action: gym.Space = CHOICES, *, dtype: Any = jnp.float32, size: int = 6) -> Any:
     nets = Architecture(SEEN, action, (5,), "tanh", dtype=dtype)
     built = recurrent_actor_critic(nets, jr.key(1), size=size, log_std=-0.7)
     # A fresh policy head is nearly blind to the memory; here it should show.
@@ -70,7 +72,7 @@ def test_every_gate_begins_orthogonal(x64):
 
 def test_a_new_policy_is_nearly_uniform_whatever_was_seen(key):
     nets = Architecture(SEEN, CHOICES, (5,), "tanh")
-    fresh = recurrent_actor_critic(nets, key, size=6, log_std=0.0)
+    fresh: Any = recurrent_actor_critic(nets, key, size=6, log_std=0.0)
     memory = jr.uniform(key, (50, 6), minval=-1.0)
     distribution, value, after = fresh(jr.normal(key, (50, 3)), memory)
     assert np.abs(jax.nn.softmax(distribution.logits) - 0.25).max() < 0.02
@@ -112,6 +114,7 @@ def test_two_episodes_in_one_sequence_are_the_two_apart(x64):
     border = np.array([2, 4])
     boundary = jnp.arange(7)[:, None] == jnp.asarray(border)[None]
     first = jr.uniform(jr.key(4), (2, 6), minval=-1.0)  # the middle of an episode
+    distribution: Any
     distribution, value, after = unroll(built, observation, first, boundary)
     for env, last in enumerate(border):
         whole = [observation[: last + 1, env], observation[last + 1 :, env]]
@@ -141,6 +144,7 @@ def test_no_gradient_crosses_a_border(x64):
 def test_the_actor_acts_on_the_memory(key):
     built = model()
     seen, memory = jr.normal(key, (3,)), jr.uniform(key, (6,), minval=-1.0)
+    distribution: Any
     distribution, after = Actor(built)(seen, memory)
     expected, _, expected_after = built(seen, memory)
     assert np.array_equal(distribution.logits, expected.logits)
