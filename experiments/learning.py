@@ -237,8 +237,7 @@ and after {baselines.PART_TRAINED:,} steps: the sum over parameters of the varia
 gradient, 16 episodes a batch, {baselines.BATCHES} batches, the same for every baseline. Those that
 remember had seen {baselines.WARM} other batches of that policy. The batch mean's gradient is
 1 − 1/16 of leave-one-out's: it contains the return that it judges. The optimal ones are estimated
-from the 15 other episodes.
-(`python -m experiments.baselines`).
+from the 15 other episodes (`python -m experiments.baselines`).
 """
 
 
