@@ -70,7 +70,7 @@ def test_list_says_what_goes_with_what(command):
     assert (
         "FrozenLake-v1" in out
         and "as tabular:NAME" in out
-        and "(a2c, dqn, npg, ppo, reinforce, trpo)" in out
+        and "(a2c, actor-critic, dqn, npg, off-policy-pg, ppo, reinforce, trpo)" in out
     )
     assert "LunarLander-v3, …" in out and "Ant-v5" not in out
     assert "Ant-v5" in command("list", "--all").out
