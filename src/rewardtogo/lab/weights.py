@@ -140,8 +140,9 @@ def n_step(batch: Batch, context: Context) -> Float[Array, "time episode"]:
 
 
 def _log_ratio(batch: Batch, context: Context) -> Float[Array, "time episode"]:
-    ratio = context.ratio[batch.state, batch.action]
-    return jnp.where(batch.mask, jnp.log(ratio), 0)
+    # Of the table and not of the steps, which are many more.
+    taken = jnp.log(context.ratio)[batch.state, batch.action]
+    return jnp.where(batch.mask, taken, 0)
 
 
 def _ratio(batch: Batch, context: Context) -> Float[Array, "time episode"]:
