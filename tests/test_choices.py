@@ -33,7 +33,8 @@ def small(algorithm: str, **changes: Any) -> Any:
     sizes = {"num_episodes": 4, "max_episode_steps": STEPS}
     if algorithm != "reinforce":
         sizes = {"num_envs": 4, "num_steps": 8}
-    recipe = RECIPES[algorithm](algorithm=UPDATES[algorithm], hidden=(4,), total_steps=64)
+    make: Any = RECIPES[algorithm]
+    recipe = make(algorithm=UPDATES[algorithm], hidden=(4,), total_steps=64)
     return dataclasses.replace(recipe, **(sizes | changes))
 
 

@@ -156,7 +156,7 @@ def test_an_episode_needs_a_limit_for_reinforce():
 @pytest.mark.parametrize("baseline", rtg.Baseline, ids=lambda b: b.value)
 def test_reinforce_is_given_what_its_baseline_needs(baseline):
     """And keeps nothing beside the policy where the baseline remembers nothing."""
-    recipe = RECIPES["reinforce"](algorithm=rtg.REINFORCE(baseline=baseline), max_episode_steps=30)
+    recipe = rtg.REINFORCERecipe(algorithm=rtg.REINFORCE(baseline=baseline), max_episode_steps=30)
     ingredients = recipe.build(CARTPOLE)
     state = eqx.filter_eval_shape(
         lambda key: ingredients.algorithm.init(ingredients.models(key)), jax.random.key(0)

@@ -1,5 +1,7 @@
 """The one-step actor–critic against the book's pseudocode in NumPy, and the exact gradient."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -143,7 +145,8 @@ def test_with_exact_values_an_episode_s_steps_have_the_mean_of_the_exact_gradien
     def change(*row):
         batch = jax.tree.map(lambda x: x[None, None], Transition(*row))
         after, _ = algorithm.update(start, batch, key=jr.key(0))
-        return after.actor.model.logits.layers[0].weight - THETA
+        policy: Any = after.actor.model
+        return policy.logits.layers[0].weight - THETA
 
     rows = (paths.state, paths.action, paths.reward, paths.next_state, ends, ~ends & False, power)
     changes = jax.jit(jax.vmap(jax.vmap(change)))(*(jnp.asarray(x) for x in rows))
