@@ -11,7 +11,7 @@ from stable_baselines3 import TD3
 
 def main() -> None:
     parser = protocol.arguments(__doc__)
-    parser.add_argument("--steps", type=int, default=1_000, help="environment steps a repetition")
+    parser.add_argument("--steps", type=int, default=500, help="environment steps a repetition")
     parser.add_argument("--threads", type=int, default=1, help="threads torch may use")
     arguments = parser.parse_args()
     zoo.use_threads(arguments.threads)

@@ -54,7 +54,7 @@ def make() -> TD3:
 
 def main() -> None:
     parser = protocol.arguments(__doc__)
-    parser.add_argument("--steps", type=int, default=1_000, help="environment steps a repetition")
+    parser.add_argument("--steps", type=int, default=500, help="environment steps a repetition")
     parser.add_argument("--threads", type=int, default=1, help="threads torch may use")
     arguments = parser.parse_args()
     parts.start(arguments.threads)
