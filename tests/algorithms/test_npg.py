@@ -1,6 +1,8 @@
 import dataclasses
 import functools as ft
+from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -55,7 +57,8 @@ def test_the_critic_sees_every_shuffled_minibatch(num_minibatches, x64):
     """Adam by hand over the rows in their shuffled order; one minibatch is not shuffled at all."""
     shuffled = ft.partial(shuffled_rows, num_epochs=2, num_minibatches=num_minibatches)
     batch = random_batch((TIME, ENVS), DISCRETE)
-    critic, adam = networks(DISCRETE).state_value(jr.key(2)), optax.adam(0.01)
+    adam: Any = optax.adam(0.01)
+    critic = networks(DISCRETE).state_value(jr.key(2))
     samples = judge(critic, batch, discount=0.9, trace_decay=0.8, normalise_advantage=True)
     fitted, error = fit_critic(
         learner(critic, adam),
@@ -72,7 +75,7 @@ def test_the_critic_sees_every_shuffled_minibatch(num_minibatches, x64):
         seen = samples.observation[rows], samples.value_target[rows]
         found, gradient = jax.value_and_grad(loss)(critic, *seen)
         step, state = adam.update(gradient, state)
-        critic, losses = optax.apply_updates(critic, step), [*losses, found]
+        critic, losses = eqx.apply_updates(critic, step), [*losses, found]
     assert len(losses) == 2 * num_minibatches
     assert np.allclose(error, np.mean(losses), rtol=1e-9)
     leaves = map(jax.tree.leaves, (fitted.model, critic))
