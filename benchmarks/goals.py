@@ -70,10 +70,11 @@ class Faster:
 
     times: float
     than: tuple[str, ...]
+    of: str = ""  # what they have in common, where the row has other peers too
 
     def __str__(self) -> str:
-        several = len(self.than) > 1
-        return f"≥ {self.times:g} × {'the best' if several else ''.join(self.than)}"
+        best = f"the best {self.of}".strip()
+        return f"≥ {self.times:g} × {best if len(self.than) > 1 else ''.join(self.than)}"
 
     def value(self, ours: Sequence[Reply], against: Mapping[str, Spread]) -> float:
         """How many times faster than the best peer."""

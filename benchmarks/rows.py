@@ -27,8 +27,12 @@ def rows(purejaxrl: Path | None) -> tuple[Row, ...]:
         _ppo("ppo-1", 1, purejaxrl),
         _ppo("ppo-8", 8, purejaxrl),
         _ppo("ppo-32", 32, purejaxrl),
+        _ppo_breakout(purejaxrl),
         PPO_GYM,
+        A2C,
+        TRPO,
         SAC,
+        TD3,
         DQN,
         DQN_SEEDS,
         WHOLE_PROCESS,
@@ -43,13 +47,11 @@ def _ppo(key: str, seeds: int, purejaxrl: Path | None) -> Row:
     """PPO on CartPole; PureJaxRL is the faster peer, so without it the goal is higher."""
     arguments, quick = ("--seeds", str(seeds)), ("--total-steps", "51200")
     ours = Command("rewardtogo", "ppo_cartpole", None, arguments, quick)
-    peers = (Command("rejax", "ppo_cartpole_rejax", "jax", arguments, quick),)
+    peers = (Command("rejax", "ppo_rejax", "jax", arguments, quick),)
     alone, both, aim = (1.4, 1.2, 1.4) if seeds == 1 else (1.75, 1.25, 1.5)
     reach: tuple[Goal, ...] = (Faster(alone, ("rejax",)),)
     if purejaxrl is not None:
-        folder = ("--folder", str(purejaxrl))
-        pure = Command("PureJaxRL", "ppo_cartpole_purejaxrl", "jax", (*arguments, *folder), quick)
-        peers = (pure, *peers)
+        peers = (_purejaxrl(purejaxrl, arguments, quick), *peers)
         reach = (Faster(both, ("PureJaxRL", "rejax")),)
     return Row(
         key=key,
@@ -62,6 +64,30 @@ def _ppo(key: str, seeds: int, purejaxrl: Path | None) -> Row:
         note=""
         if purejaxrl
         else "Without PureJaxRL, which is 1.1–1.4 × rejax; so the reach is higher.",
+    )
+
+
+def _purejaxrl(folder: Path, arguments: tuple[str, ...], quick: tuple[str, ...]) -> Command:
+    where = ("--folder", str(folder))
+    return Command("PureJaxRL", "ppo_purejaxrl", "jax", (*arguments, *where), quick)
+
+
+def _ppo_breakout(purejaxrl: Path | None) -> Row:
+    """PPO on MinAtar's Breakout, ours against gymnax's."""
+    arguments, quick = ("--environment", "Breakout-MinAtar"), ("--total-steps", "65536")
+    peers = (Command("rejax", "ppo_rejax", "jax", arguments, quick),)
+    if purejaxrl is not None:
+        peers = (_purejaxrl(purejaxrl, arguments, quick), *peers)
+    return Row(
+        key="ppo-breakout",
+        work="PPO MinAtar Breakout, 64 × 128 steps, 8 minibatches, the board flat into 64×64",
+        figure=STEPS,
+        ours=Command("rewardtogo", "ppo_breakout", quick=quick),
+        peers=peers,
+        reach=(Faster(1.0, tuple(peer.name for peer in peers)),),
+        aim=(),
+        note="The peers play gymnax's Breakout: without sticky actions, which ours has turned off "
+        "here, and cut after 1,000 steps, which ours is not; the rules are else the same.",
     )
 
 
@@ -78,6 +104,36 @@ PPO_GYM = Row(
     aim=(Faster(4.0, ("SBX",)),),
 )
 
+A2C = Row(
+    key="a2c",
+    work="A2C CartPole-v1, 8 × 5 steps, RMSProp, zoo settings",
+    figure=STEPS,
+    ours=Command("rewardtogo", "a2c_cartpole", quick=("--steps", "40000")),
+    peers=(
+        Command("SB3", "a2c_cartpole_sb3", "torch", quick=("--steps", "2560")),
+        Command("Tianshou", "a2c_cartpole_tianshou", "torch", quick=("--steps", "2560")),
+    ),
+    reach=(Faster(10.0, ("SB3", "Tianshou")),),
+    aim=(),
+    note="None of the JAX peers has A2C. Ours steps CartPole in its compiled program, SB3 and "
+    "Tianshou Gymnasium's.",
+)
+
+TRPO = Row(
+    key="trpo",
+    work="TRPO CartPole-v1, 4 × 256 steps, 10 of conjugate gradient, critic 20 × the whole batch",
+    figure=STEPS,
+    ours=Command("rewardtogo", "trpo_cartpole", quick=("--steps", "10240")),
+    peers=(
+        Command("sb3-contrib", "trpo_cartpole_sb3", "torch", quick=("--steps", "2048")),
+        Command("Tianshou", "trpo_cartpole_tianshou", "torch", quick=("--steps", "2048")),
+    ),
+    reach=(Faster(10.0, ("sb3-contrib", "Tianshou")),),
+    aim=(),
+    note="None of the JAX peers has TRPO. Ours steps CartPole in its compiled program, sb3-contrib "
+    "and Tianshou Gymnasium's.",
+)
+
 SAC = Row(
     key="sac",
     work="SAC Pendulum-v1, 256×256, batch 256, one update a step",
@@ -90,6 +146,24 @@ SAC = Row(
     ),
     reach=(Faster(1.2, ("SBX", "rejax", "SB3")),),
     aim=(Faster(1.3, ("SBX", "rejax", "SB3")),),
+)
+
+TD3 = Row(
+    key="td3",
+    work="TD3 Pendulum-v1, 256×256, batch 256, one update a step, actor at every second",
+    figure=UPDATES,
+    ours=Command("rewardtogo", "td3_pendulum", quick=("--steps", "500")),
+    peers=(
+        Command("SBX", "td3_pendulum_sbx", "torch", quick=("--steps", "500")),
+        Command("rejax", "td3_pendulum_rejax", "jax", quick=("--steps", "500")),
+        Command("SB3", "td3_pendulum_sb3", "torch", quick=("--steps", "200")),
+        Command("Tianshou", "td3_pendulum_tianshou", "torch", quick=("--steps", "200")),
+    ),
+    reach=(
+        Faster(1.1, ("SBX", "rejax"), "in JAX"),
+        Faster(3.0, ("SB3", "Tianshou"), "in PyTorch"),
+    ),
+    aim=(),
 )
 
 DQN = Row(

@@ -1,8 +1,13 @@
 """What is computed from measurements; `make bench ARGS=--quick` tries the measuring itself."""
 
+from pathlib import Path
+
 import pytest
 from benchmarks import page
 from benchmarks.goals import CALL, STEPS, AtMost, Faster, Spread, ratios, spread
+from benchmarks.rows import rows
+from benchmarks.workers import ROOT
+from experiments.mujoco import seconds_of
 
 
 def reply(seconds, steps=100):
@@ -32,6 +37,34 @@ def test_the_best_of_the_named_peers_counts():
     assert goal.value([], against) == 1.2
     assert goal.met(1.2)
     assert not goal.met(1.19)
+
+
+def test_a_goal_says_among_whom():
+    assert str(Faster(1.1, ("a", "b"), "in JAX")) == "≥ 1.1 × the best in JAX"
+    assert str(Faster(2.0, ("a", "b"))) == "≥ 2 × the best"
+    assert str(Faster(2.0, ("a",))) == "≥ 2 × a"
+
+
+@pytest.mark.parametrize("purejaxrl", [None, Path("clone")])
+def test_every_row_can_be_started_and_judged(purejaxrl):
+    """What is wrong here would come to light only after minutes of measuring."""
+    known = rows(purejaxrl)
+    assert len({row.key for row in known}) == len(known)
+    for row in known:
+        names = [peer.name for peer in row.peers]
+        assert len(set(names)) == len(names)
+        for goal in (*row.reach, *row.aim):
+            assert isinstance(goal, AtMost) or set(goal.than) <= set(names)
+        for command in (row.ours, *row.peers):
+            folder = "ours" if command.peers is None else "peers"
+            assert (ROOT / "benchmarks" / folder / f"{command.program}.py").is_file()
+
+
+def test_a_resumed_run_took_the_seconds_of_all_its_parts():
+    """Killed after 30 s and gone on with from the checkpoint, the second part of 12 s."""
+    times = [(0, 10.0), (1, 10.0), (0, 30.0), (1, 30.0), (0, 5.0), (1, 5.0), (0, 12.0), (1, 12.0)]
+    rows = [{"seed": seed, "time/time_elapsed": seconds} for seed, seconds in times]
+    assert seconds_of(rows) == 42.0
 
 
 def test_at_most_is_our_median():

@@ -1,6 +1,8 @@
 """A run as a user's script has it: recipe, environment, program, and `train` again and again."""
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,11 +29,17 @@ class Run:
         *,
         num_seeds: int = 1,
         backend: Backend = "auto",
+        env_args: Mapping[str, Any] = {},
     ) -> None:
         prepare("cpu", num_seeds)
         # The command's own watchdog over host environments, so that its cost is measured too.
         world = make_world(
-            environment, num_seeds=num_seeds, run_seed=0, backend=backend, timeout=60.0
+            environment,
+            num_seeds=num_seeds,
+            run_seed=0,
+            backend=backend,
+            env_args=env_args,
+            timeout=60.0,
         )
         ingredients = recipe.build(world)
         keys = jax.vmap(jr.key)(jnp.arange(num_seeds, dtype=jnp.uint32))
@@ -41,6 +49,7 @@ class Run:
             "seeds": num_seeds,
             "devices": jax.local_device_count(),
             "XLA_FLAGS": os.environ["XLA_FLAGS"],
+            "env_args": dict(env_args),
             "recipe": to_json(recipe),
         }
         self._steps = 0

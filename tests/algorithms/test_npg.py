@@ -1,15 +1,22 @@
 import dataclasses
+import functools as ft
+from typing import Any
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+import optax
 import pytest
 from jax.flatten_util import ravel_pytree
 
 from algorithms.batches import CONTINUOUS, DISCRETE, networks, random_batch
-from rewardtogo.algorithms.npg import NPG
+from rewardtogo.algorithms.npg import NPG, fit_critic, judge
 from rewardtogo.algorithms.ppo import PPO
+from rewardtogo.minibatches import shuffled_rows
 from rewardtogo.nn.actor_critic import Acted, ActorCritic
+from rewardtogo.optim.learner import learner
 from rewardtogo.recipes import NPGRecipe
 from rewardtogo.worlds import make_world
 
@@ -43,6 +50,37 @@ def test_the_step_solves_the_dense_system(space, x64):
     kl = old.kl_divergence(at(theta + step))
     assert np.allclose(metrics["train/kl"], kl.mean()) and 0.001 < kl.mean() < 0.009
     assert np.allclose(metrics["train/max_kl"], kl.max())
+
+
+@pytest.mark.parametrize("num_minibatches", [1, 3])
+def test_the_critic_sees_every_shuffled_minibatch(num_minibatches, x64):
+    """Adam by hand over the rows in their shuffled order; one minibatch is not shuffled at all."""
+    shuffled = ft.partial(shuffled_rows, num_epochs=2, num_minibatches=num_minibatches)
+    batch = random_batch((TIME, ENVS), DISCRETE)
+    adam: Any = optax.adam(0.01)
+    critic = networks(DISCRETE).state_value(jr.key(2))
+    samples = judge(critic, batch, discount=0.9, trace_decay=0.8, normalise_advantage=True)
+    fitted, error = fit_critic(
+        learner(critic, adam),
+        adam,
+        samples,
+        num_epochs=2,
+        num_minibatches=num_minibatches,
+        key=jr.key(3),
+    )
+
+    loss = lambda c, s, y: jnp.mean((c(s) - y) ** 2) / 2
+    state, losses = adam.init(critic), []
+    for rows in shuffled(jr.key(3), size=TIME * ENVS):
+        seen = samples.observation[rows], samples.value_target[rows]
+        found, gradient = jax.value_and_grad(loss)(critic, *seen)
+        step, state = adam.update(gradient, state)
+        critic, losses = eqx.apply_updates(critic, step), [*losses, found]
+    assert len(losses) == 2 * num_minibatches
+    assert np.allclose(error, np.mean(losses), rtol=1e-9)
+    leaves = map(jax.tree.leaves, (fitted.model, critic))
+    for a, b in zip(*leaves, strict=True):
+        assert np.allclose(a, b, rtol=1e-9, atol=1e-12)
 
 
 def generalised(models, batch):

@@ -238,7 +238,10 @@ def fit_critic(
         return error, error
 
     def step(critic, rows):
-        return descend(loss, critic, optimiser, jax.tree.map(lambda x: x[rows], samples))
+        # A minibatch of every row needs no order; to shuffle and gather was 6 % of TRPO's time.
+        whole = num_minibatches == 1
+        batch = samples if whole else jax.tree.map(lambda x: x[rows], samples)
+        return descend(loss, critic, optimiser, batch)
 
     size = samples.value.size
     rows = shuffled_rows(key, size=size, num_epochs=num_epochs, num_minibatches=num_minibatches)

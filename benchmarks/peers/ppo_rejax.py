@@ -1,8 +1,9 @@
 # pyright: reportMissingImports=false
-"""PPO on CartPole-v1 by rejax, seeds together by vmap, steps per second without compiling.
+"""PPO on CartPole-v1 or MinAtar's Breakout (gymnax) by rejax: steps per second, not compiling.
 
-Nothing is evaluated: the initial evaluation is skipped, the evaluation interval is the whole run,
-and the one evaluation left, at its end, is replaced by a callback that returns nothing.
+Seeds train together by vmap. Nothing is evaluated: the initial evaluation is skipped, the
+evaluation interval is the whole run, and the one evaluation left, at its end, is replaced by a
+callback that returns nothing.
 """
 
 import protocol  # first, so that nothing a library prints reaches standard output
@@ -15,23 +16,27 @@ import jax
 from rejax import PPO
 
 
-ENVS, STEPS = 4, 128
+STEPS = 128
+ENVS = {"CartPole-v1": 4, "Breakout-MinAtar": 64}
+MINIBATCHES = {"CartPole-v1": 4, "Breakout-MinAtar": 8}
 
 
 def main() -> None:
     parser = protocol.arguments(__doc__)
+    parser.add_argument("--environment", choices=ENVS, default="CartPole-v1")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument(
         "--total-steps", type=int, default=500_000, help="steps a seed and repetition"
     )
     arguments = parser.parse_args()
     seeds, total = arguments.seeds, arguments.total_steps
+    environment, envs = arguments.environment, ENVS[arguments.environment]
     ppo = PPO.create(
-        env="CartPole-v1",
-        num_envs=ENVS,
+        env=environment,
+        num_envs=envs,
         num_steps=STEPS,
         num_epochs=4,
-        num_minibatches=4,
+        num_minibatches=MINIBATCHES[environment],
         agent_kwargs={"activation": "tanh", "hidden_layer_sizes": (64, 64)},
         learning_rate=2.5e-4,
         max_grad_norm=0.5,
@@ -55,10 +60,10 @@ def main() -> None:
     measure()
     protocol.serve(
         measure,
-        name="rejax PPO CartPole-v1",
+        name=f"rejax PPO {environment}",
         unit="environment steps",
         packages=["rejax", "gymnax", "jax"],
-        settings={"seeds": seeds, "envs": ENVS, "steps": STEPS, "evaluation": "none"},
+        settings={"seeds": seeds, "envs": envs, "steps": STEPS, "evaluation": "none"},
     )
 
 

@@ -1,8 +1,9 @@
 # pyright: reportMissingImports=false
-"""PPO on CartPole-v1 by PureJaxRL, seeds together by vmap, steps per second without compiling.
+"""PPO on CartPole-v1 or MinAtar's Breakout (gymnax) by PureJaxRL: steps per second, not compiling.
 
 `--folder` is your own clone of PureJaxRL. Its settings are those at the foot of its `ppo.py`,
-without the printing (`DEBUG`). Its wrappers import brax and navix for environments not used here;
+without the printing (`DEBUG`); Breakout has 64 environments and 8 minibatches. Seeds train together
+by vmap. Its wrappers import brax and navix for environments not used here;
 where they are not installed, empty modules stand in for them.
 
 PureJaxRL returns every step's log, 0.4 GiB with 32 seeds; by default the worker returns the last
@@ -40,6 +41,8 @@ CONFIG = {
     "ANNEAL_LR": True,
     "DEBUG": False,
 }
+BREAKOUT = {"ENV_NAME": "Breakout-MinAtar", "NUM_ENVS": 64, "NUM_MINIBATCHES": 8}
+ENVIRONMENTS = {"CartPole-v1": CONFIG, "Breakout-MinAtar": CONFIG | BREAKOUT}
 STAND_INS = {
     "brax": {"envs": None},
     "brax.envs": {},
@@ -66,6 +69,7 @@ def import_ppo(folder: Path) -> Any:
 
 def main() -> None:
     parser = protocol.arguments(__doc__)
+    parser.add_argument("--environment", choices=ENVIRONMENTS, default="CartPole-v1")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument(
@@ -73,7 +77,7 @@ def main() -> None:
     )
     parser.add_argument("--keep-metrics", action="store_true", help="return the log as well")
     arguments = parser.parse_args()
-    config = {**CONFIG, "TOTAL_TIMESTEPS": arguments.total_steps}
+    config = {**ENVIRONMENTS[arguments.environment], "TOTAL_TIMESTEPS": arguments.total_steps}
     train = import_ppo(arguments.folder).make_train(config)
     repetition = itertools.count()
 
@@ -96,7 +100,7 @@ def main() -> None:
     measure()
     protocol.serve(
         measure,
-        name="PureJaxRL PPO CartPole-v1",
+        name=f"PureJaxRL PPO {arguments.environment}",
         unit="environment steps",
         packages=["gymnax", "flax", "jax"],
         settings={"seeds": arguments.seeds, "keep_metrics": arguments.keep_metrics, **config},
