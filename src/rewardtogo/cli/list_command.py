@@ -22,8 +22,9 @@ def run(argv: Sequence[str]) -> int:
     """Print the tables."""
     options = parse(List, argv, prog="rtg list", description="Algorithms and environments.")
     print("Algorithms")
+    width = max(map(len, RECIPES)) + 2
     for name, recipe in RECIPES.items():
-        print(f"  {name:<12}{(recipe.__doc__ or '').splitlines()[0]}")
+        print(f"  {name:<{width}}{(recipe.__doc__ or '').splitlines()[0]}")
     print("\nEnvironments in JAX (environment and learning in one compiled program)")
     for name in jax_environments():
         space = make(name).action_space
