@@ -22,8 +22,9 @@ def run(argv: Sequence[str]) -> int:
     """Print the tables."""
     options = parse(List, argv, prog="rtg list", description="Algorithms and environments.")
     print("Algorithms")
+    width = max(map(len, RECIPES)) + 2
     for name, recipe in RECIPES.items():
-        print(f"  {name:<14}{(recipe.__doc__ or '').splitlines()[0]}")
+        print(f"  {name:<{width}}{(recipe.__doc__ or '').splitlines()[0]}")
     print("\nEnvironments in JAX (environment and learning in one compiled program)")
     for name in jax_environments():
         space = make(name).action_space
@@ -37,8 +38,7 @@ def run(argv: Sequence[str]) -> int:
         print(f"  {name:<28}{kind:<14}{', '.join(marks)}")
     print("  * with settings of its own; the others take the algorithm's general ones")
     _print_problems()
-    print("\nAny Gymnasium environment with Box or Discrete spaces, and actions MultiDiscrete or")
-    print("MultiBinary too, by its name: LunarLander-v3, …")
+    print("\nAny Gymnasium environment with Box or Discrete spaces, by its name: LunarLander-v3, …")
     print("and your own: package.module:Name-v0 (Gymnasium), package.module:ClassName (JAX).")
     if options.all:
         for name in sorted(gym.registry):
