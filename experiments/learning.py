@@ -15,6 +15,7 @@ import numpy as np
 from experiments import baselines
 from rewardtogo import validate
 from rewardtogo.algorithms.ppo import Objective
+from rewardtogo.algorithms.reinforce import Baseline
 from rewardtogo.cli.machine import prepare
 from rewardtogo.fit import fit
 from rewardtogo.plot import learning_curves
@@ -67,7 +68,8 @@ def _changed(recipe: Recipe, **algorithm: object) -> Recipe:
 
 
 _REINFORCE = default_recipe("reinforce", "CartPole-v1")
-_FULL_RETURN = _changed(_REINFORCE, causality=False)
+_NO_BASELINE = _changed(_REINFORCE, baseline=Baseline.NONE)
+_FULL_RETURN = _changed(_NO_BASELINE, causality=False)
 
 
 def _kl_penalty(environment: str) -> Check:
@@ -115,15 +117,16 @@ CHECKS: dict[str, Check] = {
     "trpo-pendulum": _check("trpo", "Pendulum-v1", -250),
     "npg-cartpole": _check("npg", "CartPole-v1", 475),
     # Beside the ones above, in pictures: no threshold of their own.
+    "reinforce-no-baseline": _check("reinforce", "CartPole-v1", -math.inf, _NO_BASELINE),
     "reinforce-full-return": _check("reinforce", "CartPole-v1", -math.inf, _FULL_RETURN),
     "ppo-cartpole-gymnasium": _check("ppo", "CartPole-v1", 475, backend="gymnasium"),
 }
 
 COMPARISONS = {
     "Causality": (
-        ("reinforce-cartpole", "reinforce-full-return"),
-        "REINFORCE weighs each step by the rewards that follow it, or by the whole return of its "
-        "episode (`--no-causality`).",
+        ("reinforce-no-baseline", "reinforce-full-return"),
+        "REINFORCE without a baseline weighs each step by the rewards that follow it, or by the "
+        "whole return of its episode (`--no-causality`).",
     ),
     "JAX and Gymnasium": (
         ("ppo-cartpole", "ppo-cartpole-gymnasium"),

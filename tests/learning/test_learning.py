@@ -26,7 +26,7 @@ def test_causality_learns_faster_than_the_full_return():
     """The intervals are apart at 300,000 steps."""
     causal, full = (
         learning.return_at(learning.train(name), learning.COMPARED_AT)
-        for name in ("reinforce-cartpole", "reinforce-full-return")
+        for name in ("reinforce-no-baseline", "reinforce-full-return")
     )
     assert causal.low is not None and full.high is not None
     assert causal.low > full.high
