@@ -112,8 +112,10 @@ ROWS = {W.CLIPPED: "clipped-ratio", W.ONE: "no-ratio"}
 def test_the_bias_of_the_others_is_the_lab_s(weights, x64):
     """And there a baseline is not free."""
     (row,) = named([ROWS[weights]])
+    assert row.mass is not None
+    mass = row.mass
     context = jax.tree.map(jnp.asarray, enumerated(DISCOUNT).context)
-    expected = jax.jit(lambda context: mean(row.mass(context), context))(context)
+    expected = jax.jit(lambda context: mean(mass(context), context))(context)
     plain = expected_direction(weights, 1, False)
     assert close(plain, expected)
     assert np.linalg.norm(plain - enumerated(DISCOUNT).gradient) > 1e-2
@@ -151,8 +153,8 @@ def test_weights_by_hand(x64):
         W.PER_STEP: ([2, 0.5, 4] * (first - second), [0.5, 3, 0] * (second - first)),
         W.TRAJECTORY: (4 * (first - second), 1.5 * (second - first)),
         W.PER_DECISION: (
-            [2 + 4 / 2 + 64 / 4, 4 + 64 / 2, 64] - [2, 1, 4] * second,
-            [1 + 12 / 2, 12, 0] - [0.5, 1.5, 0] * first,
+            np.array([2 + 4 / 2 + 64 / 4, 4 + 64 / 2, 64]) - [2, 1, 4] * second,
+            np.array([1 + 12 / 2, 12, 0]) - [0.5, 1.5, 0] * first,
         ),
         W.SELF_NORMALISED: (4 / 2.75 * (first - second), 1.5 / 2.75 * (second - first)),
         W.CLIPPED: ([1.2, 0.8, 1.2] * (first - second), [0.8, 1.2, 0] * (second - first)),
@@ -176,17 +178,17 @@ class Episodes:
         problem = enumerated(DISCOUNT)
         whole = every_trajectory(problem)
         self.batch = jax.tree.map(lambda x: x[:, 3:40:7], whole)
-        self.options = {"discount": DISCOUNT, "learning_rate": 0.1}
+        self.algorithm = OffPolicyPG(discount=DISCOUNT, learning_rate=0.1)
         self.start = tabular_policy(jnp.log(jnp.asarray(problem.setting.behaviour)))
 
     def after(self, *, updates=1, max_kl=None, **options):
         """What updates make of the policy, as a table, and the last one's metrics."""
 
         def update(state, max_kl):
-            algorithm = OffPolicyPG(max_kl=max_kl, **self.options | options)
+            algorithm = dataclasses.replace(self.algorithm, max_kl=max_kl, **options)
             return algorithm.update(state, self.batch, key=jr.key(0))
 
-        state, compiled = OffPolicyPG(**self.options).init(self.start), jax.jit(update)
+        state, compiled = self.algorithm.init(self.start), jax.jit(update)
         for _ in range(updates):
             state, metrics = compiled(state, None if max_kl is None else jnp.asarray(max_kl))
             yield self.table(state.learner.model), metrics
