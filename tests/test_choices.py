@@ -114,6 +114,8 @@ def test_what_has_no_masked_policy_says_so():
         ValueError, match=r"DQN needs a Discrete action space; .* has MultiDiscrete"
     ):
         RECIPES["dqn"]().build(doors())
+    with pytest.raises(ValueError, match="DPG needs a Box action space"):
+        RECIPES["dpg"]().build(doors("own_choices:one_row"))
     with pytest.raises(ValueError, match="SAC needs a Box action space"):
         RECIPES["sac"]().build(doors())
 

@@ -20,6 +20,28 @@ TABLE = {
     "flag": ([*PPO, "--discout", "0.9"], "--discout.*--discount"),
     "actions of DQN": (["dqn", "Pendulum-v1"], "DQN needs a Discrete action space"),
     "actions of SAC": (["sac", "CartPole-v1"], "SAC needs a Box action space"),
+    "actions of DPG": (["dpg", "tabular:FrozenLake-v1"], "DPG needs a Box action space"),
+    "σ of no Gaussian": ([*PPO, "--std", "state"], r"`std` \(state\).* for continuous actions"),
+    "log σ of none": (
+        [*PPO, "--initial-log-std", "-1"],
+        r"`initial_log_std` \(-1.0\) are for cont",
+    ),
+    "no steps an episode": (
+        ["reinforce", "CartPole-v1", "--max-episode-steps", "0"],
+        "`max_episode_steps`.*at least 1; got 0",
+    ),
+    "a baseline of others": (
+        ["reinforce", "CartPole-v1", "--num-episodes", "1"],
+        r"`num_episodes` \(1\) must be at least 2: the `baseline`",
+    ),
+    "no trunk to share": ([*PPO, "--shared-trunk", "--hidden"], "needs layers.*no convolutions.$"),
+    "memory": ([*PPO, "--recurrent-size", "0"], "`recurrent_size`.*at least 1; got 0"),
+    "sequences": ([*PPO, "--sequence-length", "7"], "is for networks that remember"),
+    "stack": ([*PPO, "--stack", "0"], "`stack`.*at least 1; got 0"),
+    "past of pictures": (
+        ["ppo", "MinAtar/Breakout-v1", "--past-action"],
+        "`past_action` follows observations that are discrete or vectors",
+    ),
     "discount": ([*PPO, "--discount", "1.5"], r"`discount` must lie in \[0, 1\]; got 1.5"),
     "trace decay": ([*PPO, "--trace-decay", "-0.1"], r"`trace_decay` .*\[0, 1\]; got -0.1"),
     "clip": ([*PPO, "--clip", "0"], "`clip`.* got 0.0"),

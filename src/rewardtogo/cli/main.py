@@ -66,7 +66,9 @@ def _described(name: str, error: Exception) -> list[str]:
     """The error in words; what an environment raised with the code that led there."""
     from ..envs.block import EnvironmentFault
 
-    lines = [f"{name}: {error}", *getattr(error, "__notes__", [])]
+    # JAX adds a note on how to see its own frames: none are shown here.
+    notes = [n for n in getattr(error, "__notes__", []) if "JAX_TRACEBACK_FILTERING" not in n]
+    lines = [f"{name}: {error}", *notes]
     if isinstance(error, EnvironmentFault) and error.__cause__ is not None:
         return ["".join(traceback.format_exception(error.__cause__)), *lines]
     return lines

@@ -14,7 +14,7 @@ from ..algorithms.dpg import DPG, DPGModels
 from ..nn.encoders import encoder
 from ..nn.polynomial import LinearPolicy, Polynomial
 from ..worlds import AbstractWorld
-from .ingredients import Ingredients
+from .ingredients import Ingredients, require_actions
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,7 @@ class DPGRecipe:
 
     def build(self, world: AbstractWorld) -> Ingredients:
         """Raises `ValueError` where the settings do not fit the environment or each other."""
+        require_actions("DPG", world, self.action_spaces)
         for name in ("num_envs", "num_steps", "policy_degree", "value_degree"):
             validate.count(name, getattr(self, name))
         encode = encoder(world.observation_space)

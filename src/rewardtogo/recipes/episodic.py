@@ -58,9 +58,15 @@ def episodic(
 
     **Raises:** `ValueError` where the settings do not fit the environment or each other.
     """
-    validate.count("num_episodes", recipe.num_episodes, least=least_episodes)
-    require_std(recipe.std, recipe.initial_log_std)
-    max_steps = recipe.max_episode_steps or world.max_steps
+    validate.count("num_episodes", recipe.num_episodes)
+    if recipe.num_episodes < least_episodes:
+        raise ValueError(
+            f"`num_episodes` ({recipe.num_episodes}) must be at least {least_episodes}: the "
+            "`baseline` of an episode is made of the others."
+        )
+    require_std(recipe.std, recipe.initial_log_std, world)
+    max_steps = recipe.max_episode_steps
+    max_steps = world.max_steps if max_steps is None else max_steps
     if max_steps is None:
         raise ValueError(
             f"{world.name} has no limit on an episode's steps; set `max_episode_steps`."

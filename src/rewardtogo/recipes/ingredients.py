@@ -12,7 +12,7 @@ from ..algorithms.protocol import AnyAlgorithm
 from ..nn.build import Activation, Architecture, Initialisation, Std
 from ..nn.policies import LOG_STD_RANGE
 from ..sources.protocol import AbstractSource
-from ..spaces import action_mask
+from ..spaces import ACTION_MASK, action_mask
 from ..types import Scalar
 from ..worlds import AbstractWorld
 
@@ -26,6 +26,9 @@ ANY_ACTIONS = (
 """What an algorithm takes that asks nothing of a policy but its log-probability."""
 
 
+_NO_STD = ("learned", 0.0)  # what the options are if nobody set them
+
+
 class Ingredients(NamedTuple):
     """What `build_program` is given."""
 
@@ -34,9 +37,31 @@ class Ingredients(NamedTuple):
     models: Callable[[PRNGKeyArray], Any]
 
 
-def require_std(std: str, initial_log_std: float) -> None:
-    """Raise `ValueError` unless a Gaussian policy may have such a σ."""
+def require_actions(
+    algorithm: str, world: AbstractWorld, kinds: tuple[type[gym.Space], ...], elsewhere: str = ""
+) -> None:
+    """Raise `ValueError` unless the actions are of a kind that the algorithm takes, all of them."""
+    if not isinstance(world.action_space, kinds):
+        names = " or ".join(kind.__name__ for kind in kinds)
+        raise ValueError(
+            f"{algorithm} needs a {names} action space; {world.name} has "
+            f"{world.raw_action_space}. {elsewhere}".rstrip()
+        )
+    if action_mask(world.observation_space) is not None:
+        raise ValueError(
+            f"{algorithm} cannot keep to the `{ACTION_MASK}` of {world.name}; a2c, "
+            "actor-critic, npg, off-policy-pg, ppo, reinforce and trpo can."
+        )
+
+
+def require_std(std: str, initial_log_std: float, world: AbstractWorld) -> None:
+    """Raise `ValueError` unless a Gaussian policy may have such a σ, and there is one."""
     validate.one_of("std", std, get_args(Std))
+    if not isinstance(world.action_space, gym.spaces.Box) and (std, initial_log_std) != _NO_STD:
+        raise ValueError(
+            f"`std` ({std}) and `initial_log_std` ({initial_log_std}) are for continuous actions; "
+            f"{world.name} has {world.raw_action_space}."
+        )
     high = LOG_STD_RANGE[1] if std == "state" else 5.0
     validate.in_interval("initial_log_std", initial_log_std, LOG_STD_RANGE[0], high)
 

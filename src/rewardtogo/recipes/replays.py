@@ -11,10 +11,9 @@ from ..algorithms.protocol import AnyAlgorithm
 from ..nn.build import Activation, Architecture
 from ..nn.policies import Explorer
 from ..sources.replay import Replay
-from ..spaces import ACTION_MASK, action_mask
 from ..types import Scalar
 from ..worlds import AbstractWorld
-from .ingredients import Ingredients, architecture, normalised
+from .ingredients import Ingredients, architecture, normalised, require_actions
 
 
 @runtime_checkable
@@ -62,7 +61,7 @@ def off_policy(
 
     **Raises:** `ValueError` where the settings do not fit the environment or each other.
     """
-    _require_actions(type(algorithm).__name__, world, recipe.action_spaces, elsewhere)
+    require_actions(type(algorithm).__name__, world, recipe.action_spaces, elsewhere)
     source = _replay(recipe, world)
     nets = architecture(world, recipe.hidden, recipe.activation, recipe.conv_channels)
     inside = normalised(
@@ -74,23 +73,6 @@ def off_policy(
         discount=discount,
     )
     return Ingredients(inside, source, lambda key: models(nets, key))
-
-
-def _require_actions(
-    algorithm: str, world: AbstractWorld, kinds: tuple[type[gym.Space], ...], elsewhere: str
-) -> None:
-    """Raise `ValueError` unless the actions are of a kind that the algorithm takes, all of them."""
-    if not isinstance(world.action_space, kinds):
-        names = " or ".join(kind.__name__ for kind in kinds)
-        raise ValueError(
-            f"{algorithm} needs a {names} action space; {world.name} has "
-            f"{world.raw_action_space}. {elsewhere}".rstrip()
-        )
-    if action_mask(world.observation_space) is not None:
-        raise ValueError(
-            f"{algorithm} cannot keep to the `{ACTION_MASK}` of {world.name}; a2c, npg, ppo, "
-            "reinforce and trpo can."
-        )
 
 
 def _replay(recipe: ReplayRecipe, world: AbstractWorld) -> Replay:

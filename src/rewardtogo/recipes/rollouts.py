@@ -61,7 +61,7 @@ def actor_critic(
     """
     validate.count("num_envs", recipe.num_envs)
     validate.count("num_steps", recipe.num_steps)
-    require_std(recipe.std, recipe.initial_log_std)
+    require_std(recipe.std, recipe.initial_log_std, world)
     if recurrent_size is not None:
         validate.count("recurrent_size", recurrent_size)
     size = recipe.num_envs * recipe.num_steps
