@@ -11,7 +11,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax.lax as lax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ..losses.q_learning import bellman_target
 from ..types import Scalar
@@ -47,7 +47,7 @@ class AbstractControl[S](eqx.Module):
 
     @abc.abstractmethod
     def act(
-        self, learned: S, state: Int[Array, ""], first: Array, draw: Float[Array, ""]
+        self, learned: S, state: Int[Array, ""], first: Bool[Array, ""], draw: Float[Array, ""]
     ) -> Int[Array, ""]:
         """The action in `state`; `first` says whether an episode begins."""
 
@@ -74,7 +74,7 @@ class QLearning(AbstractControl[Table]):
         return Table(q, jnp.zeros_like(q))
 
     def act(
-        self, learned: Table, state: Int[Array, ""], first: Array, draw: Float[Array, ""]
+        self, learned: Table, state: Int[Array, ""], first: Bool[Array, ""], draw: Float[Array, ""]
     ) -> Int[Array, ""]:
         del first
         return drawn(self.exploration.probabilities(learned.q[state]), draw)
@@ -105,7 +105,7 @@ class ExpectedSarsa(AbstractControl[Table]):
         return Table(q, jnp.zeros_like(q))
 
     def act(
-        self, learned: Table, state: Int[Array, ""], first: Array, draw: Float[Array, ""]
+        self, learned: Table, state: Int[Array, ""], first: Bool[Array, ""], draw: Float[Array, ""]
     ) -> Int[Array, ""]:
         del first
         return drawn(self.exploration.probabilities(learned.q[state]), draw)
@@ -138,7 +138,7 @@ class Sarsa(AbstractControl[Planned]):
         return Planned(Table(q, jnp.zeros_like(q)), jnp.zeros((), jnp.int32))
 
     def act(
-        self, learned: Planned, state: Int[Array, ""], first: Array, draw: Float[Array, ""]
+        self, learned: Planned, state: Int[Array, ""], first: Bool[Array, ""], draw: Float[Array, ""]
     ) -> Int[Array, ""]:
         fresh = drawn(self.exploration.probabilities(learned.table.q[state]), draw)
         return jnp.where(first, fresh, learned.action)
@@ -172,7 +172,7 @@ class DoubleQLearning(AbstractControl[Table]):
         return Table(both, jnp.zeros_like(both))
 
     def act(
-        self, learned: Table, state: Int[Array, ""], first: Array, draw: Float[Array, ""]
+        self, learned: Table, state: Int[Array, ""], first: Bool[Array, ""], draw: Float[Array, ""]
     ) -> Int[Array, ""]:
         del first
         mean = (learned.q[0, state] + learned.q[1, state]) / 2
