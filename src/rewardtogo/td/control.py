@@ -6,6 +6,7 @@ that was only truncated the target bootstraps.
 """
 
 import abc
+from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
@@ -138,7 +139,11 @@ class Sarsa(AbstractControl[Planned]):
         return Planned(Table(q, jnp.zeros_like(q)), jnp.zeros((), jnp.int32))
 
     def act(
-        self, learned: Planned, state: Int[Array, ""], first: Bool[Array, ""], draw: Float[Array, ""]
+        self,
+        learned: Planned,
+        state: Int[Array, ""],
+        first: Bool[Array, ""],
+        draw: Float[Array, ""],
     ) -> Int[Array, ""]:
         fresh = drawn(self.exploration.probabilities(learned.table.q[state]), draw)
         return jnp.where(first, fresh, learned.action)
@@ -207,3 +212,12 @@ def _moved(
     # Else XLA computes one write from the other's table, and copies that at every step.
     moved, visits = lax.optimization_barrier((moved, visits))
     return Table(learned.q.at[place].set(moved), learned.visits.at[place].set(visits))
+
+
+METHODS: dict[str, Callable[..., AbstractControl]] = {
+    "q-learning": QLearning,
+    "double-q-learning": DoubleQLearning,
+    "sarsa": Sarsa,
+    "expected-sarsa": ExpectedSarsa,
+}
+"""By the names that the command takes."""

@@ -82,7 +82,7 @@ def control(
     problem: Problem,
     method: AbstractControl,
     *,
-    steps: int = 1_000_000,
+    steps: int = 5_000_000,
     seeds: int = 10,
     seed: int = 0,
     initial_value: float = 0.0,
@@ -155,7 +155,9 @@ def program(world: Dynamics, method: AbstractControl, true: Truth, *, stretch: i
 
     start = jax.jit(spread(begin, seeds, shared=3))
     go = jax.jit(spread(advance, seeds, shared=5), donate_argnums=0)
-    values = jax.jit(spread(lambda walk, method: method.action_values(walk.learned), seeds, shared=1))
+    values = jax.jit(
+        spread(lambda walk, method: method.action_values(walk.learned), seeds, shared=1)
+    )
 
     def run(key, points, initial_value):
         first, *keys = jr.split(key, points + 1)

@@ -27,7 +27,7 @@ class EpsilonGreedyExploration(AbstractExploration):
     **Raises:** `ValueError` for an `epsilon` outside [0, 1].
     """
 
-    epsilon: Scalar = 0.1
+    epsilon: Scalar = 0.3
     """ε, the share of steps on which any action is taken, all equally likely."""
 
     def __check_init__(self):
