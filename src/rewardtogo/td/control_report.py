@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 _ROWS = 10
+_COLUMNS = ("max |Q - Q*|", "greedy policy", "return of episodes", "regret so far")
 # Okabe and Ito (2008), as in `plot`.
 _COLOUR = "#0072B2"
 
@@ -38,7 +39,7 @@ def as_text(result: ControlResult, *, title: str, converges: bool) -> str:
         "included; means over seeds, [95 % interval]",
         f"the step sizes {promise} the conditions of Robbins and Monro",
         "",
-        f"{'steps':>12}  {'max |Q - Q*|':<28}{'greedy policy':<28}{'return of episodes':<28}regret so far",
+        f"{'steps':>12}  " + "".join(f"{name:<28}" for name in _COLUMNS).rstrip(),
         *(_row(result, at) for at in _shown(len(result.steps))),
         "",
         f"exact optimum {optimum:.6g}: {close} of {len(value)} greedy policies within 1 %",

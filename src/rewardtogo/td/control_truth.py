@@ -1,6 +1,7 @@
 r"""What learned action values are held against: $Q^*$, and exact values of greedy policies."""
 
 import dataclasses
+import math
 
 import jax
 import jax.lax as lax
@@ -16,6 +17,9 @@ from ..tabular.solvers.solve import solve
 from ..tabular.solvers.sparsity import to_lists
 from ..tabular.successors import SuccessorMDP
 from ..types import AnyArray
+
+
+_TOLERANCE = 1e-10  # of the largest value
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,16 +67,22 @@ def greedy_returns(
 ) -> Float[np.ndarray, " policies"]:
     r"""$\sum_s \mu_0(s) V^\pi(s)$ of deterministic policies, in float64.
 
-    By the backup $V \leftarrow r^\pi + \gamma P^\pi V$ from 0, until the change shows that the
-    error is below a ten-millionth of the largest value. At γ = 1, where a policy may never end,
-    the value of `limit` steps.
+    By the backup $V \leftarrow r^\pi + \gamma P^\pi V$ from 0, which is a contraction, until the
+    error is below $10^{-10}$ of the largest value. At γ = 1, where a policy may never end, the
+    value of `limit` steps.
     """
     different, back = np.unique(policies, axis=0, return_inverse=True)
     lists = as_lists(mdp)
     rest = (lists.successor, lists.reward, lists.initial, lists.terminal)
-    most = limit if mdp.discount == 1 else np.iinfo(np.int32).max
-    found = _returns(different, lists.probability, *rest, float(mdp.discount), most)
+    discount = float(mdp.discount)
+    most = limit if discount == 1 else _backups(discount)
+    found = _returns(different, lists.probability, *rest, discount, most)
     return np.asarray(found)[back.reshape(-1)]
+
+
+def _backups(discount: float) -> int:
+    """After so many the error is below the tolerance, however slowly the values come in."""
+    return 1 if discount == 0 else 1 + math.ceil(math.log(_TOLERANCE) / math.log(discount))
 
 
 @in_float64
@@ -101,7 +111,9 @@ def _mapped(policies, probability, successor, reward, initial, terminal, discoun
 
         def unfinished(carry):
             values, change, steps = carry
-            return (steps < most) & (change > 1e-7 * (1 - discount) * jnp.max(jnp.abs(values)))
+            return (steps < most) & (
+                change > _TOLERANCE * (1 - discount) * jnp.max(jnp.abs(values))
+            )
 
         def backup(carry):
             values, _, steps = carry

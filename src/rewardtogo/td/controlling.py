@@ -189,7 +189,7 @@ def stepped(
     tally = Tally(
         tally.episodes + ended,
         tally.returns + jnp.where(ended, earned, 0),
-        tally.regret + tally.weight * jnp.asarray(gaps)[seen.state, action],
+        tally.regret + tally.weight * gaps[seen.state, action],
         jnp.where(ended, 1, tally.weight * world.discount),
         jnp.where(ended, 0, earned),
     )

@@ -18,7 +18,7 @@ class AbstractStepSize(eqx.Module):
     """α as a function of how often a state and action have been updated."""
 
     @abc.abstractmethod
-    def __call__(self, visits: Float[Array, ""]) -> Float[Array, ""]:
+    def __call__(self, visits: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
         """Of the update that is the `visits`-th, counted from 1."""
 
     @property
@@ -39,8 +39,8 @@ class ConstantStepSize(AbstractStepSize):
     def __check_init__(self):
         validate.in_interval("size", self.size, 0.0, 1.0, open_low=True)
 
-    def __call__(self, visits: Float[Array, ""]) -> Float[Array, ""]:
-        return jnp.asarray(self.size, visits.dtype)
+    def __call__(self, visits: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+        return jnp.full_like(visits, self.size)
 
     @property
     def converges(self) -> bool:
@@ -62,7 +62,7 @@ class PolynomialStepSize(AbstractStepSize):
     def __check_init__(self):
         validate.in_interval("exponent", self.exponent, 0.5, 1.0, open_low=True)
 
-    def __call__(self, visits: Float[Array, ""]) -> Float[Array, ""]:
+    def __call__(self, visits: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
         return visits**-self.exponent
 
     @property
