@@ -72,6 +72,7 @@ class Book:
         self.q[i][s, a] += self.alpha(self.n[i][s, a]) * (target - self.q[i][s, a])
 
 
+@jax.jit
 def recorded(method, world, gaps, q):
     """A walk of `STEPS`: its end, and draws, states, actions and rewards along it."""
     draws = jr.uniform(jr.key(3), (STEPS, DRAWS))
@@ -84,8 +85,7 @@ def recorded(method, world, gaps, q):
         _, seen = world.step(walk.place, action, draws)
         return stepped(walk, draws, method, world, gaps), seen
 
-    end, seen = jax.jit(lambda: jax.lax.scan(step, first, draws))()
-    return end, jax.tree.map(np.asarray, seen), np.asarray(draws)
+    return *jax.lax.scan(step, first, draws), draws
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -103,7 +103,8 @@ def test_every_step_is_the_books(name, exploration, pi, x64):
     gaps = jnp.asarray(true.action_values.max(axis=1, keepdims=True) - true.action_values)
     q = np.where(world.terminal[:, None], 0.0, np.full(gaps.shape, START))
     method = METHODS[name](exploration=exploration, step_size=PolynomialStepSize(0.7))
-    end, seen, draws = recorded(method, world, gaps, jnp.asarray(q))
+    walked = recorded(method, world, gaps, jnp.asarray(q))
+    end, seen, draws = jax.tree.map(np.asarray, walked)
     book = Book(name, pi, lambda n: n**-0.7, 0.9, q)
     returns, regret, episodes, k, earned = 0.0, 0.0, 0, 0, 0.0
     for t in range(STEPS):
@@ -160,9 +161,9 @@ def test_the_bias_of_the_maximum_and_its_cure():
 
 @pytest.mark.parametrize("kind", [QLearning, DoubleQLearning])
 def test_converges_to_the_optimum(kind):
-    """With n^-0.7 and every pair visited again and again; values here are of order 10."""
+    """With n^-0.7 and every pair visited again and again; within 1 % of the values."""
     result = control(problem("Forest"), kind(exploration=UNIFORM), steps=400_000, seeds=2)
-    assert result.error[:, -1].max() < 0.15 < 0.05 * np.abs(result.truth.action_values).max()
+    assert result.error[:, -1].max() < 0.01 * np.abs(result.truth.action_values).max()
     assert np.all(result.error[:, -1] < result.error[:, 0] / 2)
 
 
@@ -171,7 +172,7 @@ def test_on_policy_methods_learn_the_value_of_the_exploring_policy(kind):
     named = problem("Forest")
     result = control(named, kind(exploration=UNIFORM), steps=400_000, seeds=2)
     exact = action_values(named.mdp, np.full((3, 2), 0.5))
-    assert np.abs(result.action_values - exact).max() < 0.15
+    assert np.abs(result.action_values - exact).max() < 0.2
     assert np.abs(exact - result.truth.action_values).max() > 1  # and not the optimum
 
 
