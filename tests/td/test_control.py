@@ -103,8 +103,8 @@ def test_every_step_is_the_books(name, exploration, pi, x64):
     gaps = jnp.asarray(true.action_values.max(axis=1, keepdims=True) - true.action_values)
     q = np.where(world.terminal[:, None], 0.0, np.full(gaps.shape, START))
     method = METHODS[name](exploration=exploration, step_size=PolynomialStepSize(0.7))
-    walked = recorded(method, world, gaps, jnp.asarray(q))
-    end, seen, draws = jax.tree.map(np.asarray, walked)
+    end, *stream = recorded(method, world, gaps, jnp.asarray(q))
+    seen, draws = jax.tree.map(np.asarray, stream)
     book = Book(name, pi, lambda n: n**-0.7, 0.9, q)
     returns, regret, episodes, k, earned = 0.0, 0.0, 0, 0, 0.0
     for t in range(STEPS):

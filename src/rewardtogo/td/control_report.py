@@ -39,7 +39,7 @@ def as_text(result: ControlResult, *, title: str, converges: bool) -> str:
         "included; means over seeds, [95 % interval]",
         f"the step sizes {promise} the conditions of Robbins and Monro",
         "",
-        f"{'steps':>12}  " + "".join(f"{name:<28}" for name in _COLUMNS).rstrip(),
+        f"{'steps':>12}  " + "".join(f"{name:<30}" for name in _COLUMNS).rstrip(),
         *(_row(result, at) for at in _shown(len(result.steps))),
         "",
         f"exact optimum {optimum:.6g}: {close} of {len(value)} greedy policies within 1 %",
@@ -60,7 +60,7 @@ def _row(result: ControlResult, at: int) -> str:
     cells = (result.error, result.value, result.returns, result.regret)
     means = [mean_over_seeds(cell[:, at]) for cell in cells]
     words = ["none ended" if mean is None else str(mean) for mean in means]
-    return f"{result.steps[at]:>12,}  " + "".join(f"{word:<28}" for word in words).rstrip()
+    return f"{result.steps[at]:>12,}  " + "".join(f"{word:<30}" for word in words).rstrip()
 
 
 def as_json(result: ControlResult) -> dict[str, Any]:
