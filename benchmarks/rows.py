@@ -37,6 +37,7 @@ def rows(purejaxrl: Path | None) -> tuple[Row, ...]:
         DQN_SEEDS,
         WHOLE_PROCESS,
         GAE,
+        Q_LEARNING,
         SOLVE_GRID,
         SOLVE_DENSE,
         *SOLVE_SPARSE,
@@ -215,6 +216,21 @@ GAE = Row(
     ),
     reach=(Faster(1.0, ("rlax",)),),
     aim=(AtMost(CALL, 159.0),),
+)
+
+Q_LEARNING = Row(
+    key="q-learning",
+    work="Tabular Q-learning, FrozenLake8x8-v1, 100 seeds: updates of all together",
+    figure=UPDATES,
+    ours=Command("rewardtogo", "q_learning", quick=("--steps", "2000")),
+    peers=(
+        Command("rlax", "q_learning_rlax", "jax", quick=("--steps", "1000")),
+        Command("NumPy loop", "q_learning_numpy", "jax", quick=("--steps", "2000")),
+    ),
+    reach=(Faster(1.0, ("rlax",)), Faster(50.0, ("NumPy loop",))),
+    aim=(),
+    note="The peers learn only; ours also counts returns and regret, and looks at Q ten times. "
+    "MushroomRL is compared only where it installs.",
 )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rewardtogo.cli import lab_command, solve_command, train_command
+from rewardtogo.cli import control_command, lab_command, solve_command, train_command
 from rewardtogo.cli.main import main
 from rewardtogo.lab.theorems import THEOREMS
 from rewardtogo.recipes import RECIPES
@@ -27,7 +27,7 @@ PAGES = {
     "callbacks": ["callbacks-as-a-loop.md"],
     "environments": ["environments.md", "policies.md"],
     "memory": ["partial-observation.md"],
-    "exact": ["solving.md", "lab.md"],
+    "exact": ["solving.md", "lab.md", "control.md"],
     "algorithms": [f"algorithms/{name}.md" for name in ALGORITHMS],
 }
 
@@ -120,11 +120,13 @@ def test_every_flag_of_a_run():
     [
         ("solving.md", "From the command line", solve_command.Solve()),
         ("lab.md", "The table", lab_command.Lab()),
+        ("control.md", "From the command line", control_command.Control()),
     ],
 )
 def test_every_option_of_the_exact_commands(page, heading, options):
     written_as = {"none": "None", "all": "", "the problem's own": "None"}
-    fields = [f for f in dataclasses.fields(options) if f.name != "problem"]
+    named = {"problem", "method"} if page == "control.md" else {"problem"}
+    fields = [f for f in dataclasses.fields(options) if f.name not in named]
     expected = [(f"--{f.name.replace('_', '-')}", shown(getattr(options, f.name))) for f in fields]
     rows = table(page, heading)
     found = [(row[0], written(written_as.get(row[1], row[1]))) for row in rows]

@@ -56,6 +56,21 @@ from .tabular.successors import (
     mdp_from_outcomes as mdp_from_outcomes,
     successor_mdp as successor_mdp,
 )
+from .td.control import (
+    DoubleQLearning as DoubleQLearning,
+    ExpectedSarsa as ExpectedSarsa,
+    QLearning as QLearning,
+    Sarsa as Sarsa,
+)
+from .td.controlling import ControlResult as ControlResult, control as control
+from .td.exploration import (
+    BoltzmannExploration as BoltzmannExploration,
+    EpsilonGreedyExploration as EpsilonGreedyExploration,
+)
+from .td.step_sizes import (
+    ConstantStepSize as ConstantStepSize,
+    PolynomialStepSize as PolynomialStepSize,
+)
 from .train import (
     Report as Report,
     TrainingFault as TrainingFault,

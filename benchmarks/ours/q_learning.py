@@ -1,0 +1,58 @@
+"""Q-learning on FrozenLake8x8: 100 seeds at once, with all that `rtg control` counts."""
+
+from benchmarks.peers import protocol  # first, so that nothing printed reaches standard output
+
+
+# isort: split
+import os
+
+import jax.random as jr
+
+from benchmarks.peers import lake
+from rewardtogo.cli.machine import prepare
+from rewardtogo.tabular.catalogue import problem
+from rewardtogo.td.control import QLearning
+from rewardtogo.td.control_truth import truth
+from rewardtogo.td.controlling import program
+from rewardtogo.td.dynamics import dynamics
+from rewardtogo.td.exploration import EpsilonGreedyExploration
+from rewardtogo.td.step_sizes import ConstantStepSize
+
+
+def main() -> None:
+    parser = protocol.arguments(__doc__)
+    parser.add_argument("--steps", type=int, default=200_000, help="steps a seed and repetition")
+    parser.add_argument("--seeds", type=int, default=100)
+    arguments = parser.parse_args()
+    prepare("cpu", arguments.seeds)
+    mdp = problem("FrozenLake8x8-v1", discount=lake.DISCOUNT).mdp
+    method = QLearning(
+        exploration=EpsilonGreedyExploration(lake.EPSILON),
+        step_size=ConstantStepSize(lake.STEP_SIZE),
+    )
+    points = 10
+    run = program(
+        dynamics(mdp, max_steps=lake.LIMIT),
+        method,
+        truth(mdp),
+        stretch=arguments.steps // points,
+        seeds=arguments.seeds,
+    )
+
+    def measure() -> protocol.Result:
+        q, _ = run(jr.key(0), points, 0.0)
+        steps = arguments.steps // points * points * arguments.seeds
+        return {"steps": steps, "checksum": float(q.max())}
+
+    measure()
+    protocol.serve(
+        measure,
+        name="rewardtogo Q-learning",
+        unit="updates",
+        packages=["rewardtogo", "jax"],
+        settings={"XLA_FLAGS": os.environ["XLA_FLAGS"]},
+    )
+
+
+if __name__ == "__main__":
+    main()

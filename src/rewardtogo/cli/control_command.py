@@ -1,0 +1,134 @@
+"""`rtg control METHOD NAME`: learn action values from samples, beside the exact ones."""
+
+import dataclasses
+import enum
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import tyro
+
+from .. import validate
+from .flags import parse
+from .waiting import waiting
+
+
+class Exploration(enum.Enum):
+    """How actions are chosen."""
+
+    EPSILON_GREEDY = "epsilon-greedy"
+    BOLTZMANN = "boltzmann"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Control:
+    method: tyro.conf.Positional[str | None] = None
+    """q-learning, double-q-learning, sarsa or expected-sarsa."""
+    problem: tyro.conf.Positional[str | None] = None
+    """An MDP by name, or the path of a file that holds one (.npz, .json)."""
+    steps: int = 5_000_000
+    """Steps of each seed; rounded up to a multiple of 100."""
+    seeds: int = 10
+    """Independent runs, all at once."""
+    seed: int = 0
+    """Of everything that is random."""
+    discount: float | None = None
+    """γ; the problem's own by default."""
+    exploration: Exploration = Exploration.EPSILON_GREEDY
+    """How actions are chosen."""
+    epsilon: float | None = None
+    """ε of epsilon-greedy, the share of steps on which any action is taken; 0.3 without one."""
+    temperature: float | None = None
+    """τ of boltzmann, in units of return; 1 without one."""
+    step_size: float | None = None
+    """A constant α, in (0, 1]; without one the step size falls as n^-κ."""
+    exponent: float | None = None
+    """κ, in (1/2, 1]; 0.7 without one."""
+    initial_value: float = 0.0
+    """Q of every pair at the start; a large one is optimistic and explores."""
+    json: bool = False
+    """Print JSON only, with every seed's numbers and action values."""
+    picture: Path | None = None
+    """Draw error, value of the greedy policy and regret into this file."""
+
+
+def run(argv: Sequence[str]) -> int:
+    """Learn, print, draw."""
+    options = parse(
+        Control,
+        argv,
+        prog="rtg control",
+        description="Learn to act in a small MDP from samples, beside its exact optimum.",
+    )
+    if options.method is None or options.problem is None:
+        raise ValueError("name a method and a problem, as in: q-learning tabular:FrozenLake-v1.")
+    validate.count("seeds", options.seeds)
+    if options.picture is not None:
+        from ..drawing import require_suffix
+
+        require_suffix(options.picture)
+    from .machine import prepare
+
+    prepare("cpu", options.seeds)
+    return _learn(options, options.method, options.problem)
+
+
+def _learn(options: Control, method: str, name: str) -> int:
+    from ..tabular.catalogue import problem
+    from ..td.control import METHODS
+    from ..td.control_report import as_json, as_text, draw
+    from ..td.controlling import control
+
+    validate.one_of("method", method, METHODS)
+    exploration, step_size = _exploration(options), _step_size(options)
+    learner = METHODS[method](exploration=exploration, step_size=step_size)
+    named = problem(name, discount=options.discount)
+    with waiting("learning", quiet=options.json):
+        result = control(
+            named,
+            learner,
+            steps=options.steps,
+            seeds=options.seeds,
+            seed=options.seed,
+            initial_value=options.initial_value,
+        )
+    title = f"{method} on {named.name}, discount {named.mdp.discount:g}"
+    if options.json:
+        print(json.dumps(as_json(result)))
+    else:
+        print(as_text(result, title=title, converges=step_size.converges))
+    if options.picture is not None:
+        draw(result, options.picture, title=title)
+        if not options.json:
+            print(options.picture)
+    return 0
+
+
+def _exploration(options: Control):
+    from ..td.exploration import BoltzmannExploration, EpsilonGreedyExploration
+
+    if options.exploration is Exploration.BOLTZMANN:
+        _unused("epsilon", options.epsilon, "epsilon-greedy exploration")
+        return BoltzmannExploration(**_given(temperature=options.temperature))
+    _unused("temperature", options.temperature, "boltzmann exploration")
+    return EpsilonGreedyExploration(**_given(epsilon=options.epsilon))
+
+
+def _step_size(options: Control):
+    from ..td.step_sizes import ConstantStepSize, PolynomialStepSize
+
+    if options.step_size is None:
+        return PolynomialStepSize(**_given(exponent=options.exponent))
+    if options.exponent is not None:
+        raise ValueError("`step_size` and `exponent` cannot be given together.")
+    validate.in_interval("step_size", options.step_size, 0.0, 1.0, open_low=True)
+    return ConstantStepSize(options.step_size)
+
+
+def _given(**values: float | None) -> dict[str, float]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _unused(name: str, value: float | None, needed: str) -> None:
+    if value is not None:
+        raise ValueError(f"`{name}` is for {needed}, which is not chosen; got {value}.")

@@ -1,0 +1,70 @@
+import json
+
+import numpy as np
+import pytest
+
+from rewardtogo.td.control import METHODS
+
+
+SHORT = ("--steps", 2000, "--seeds", 2)
+
+
+def test_the_lake_is_learned_and_drawn(command, tmp_path):
+    words = ("q-learning", "tabular:FrozenLake-v1", "--steps", 400_000, "--seeds", 4)
+    status, out, err = command("control", *words, "--picture", "lake.png")
+    assert (status, err) == (0, "")
+    assert "4 seeds of 400,000 steps" in out and "the step sizes meet the conditions" in out
+    assert "exact optimum 0.542026: 4 of 4 greedy policies within 1 %" in out
+    assert out.count("■") == 5
+    assert (tmp_path / "lake.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_json_holds_every_number(command, method):
+    found = json.loads(command("control", method, "Taxi-v4", *SHORT, "--json").out)
+    assert round(found["optimum"], 2) == 7.93 and found["steps"][-1] == 2000
+    for name in ("error", "value", "returns", "episodes", "regret"):
+        assert np.shape(found[name]) == (2, 100)
+    assert np.shape(found["action_values"]) == (2, 501, 6)
+    assert None in found["returns"][0]  # at first no episode ends within twenty steps
+
+
+def test_options_reach_the_method(command):
+    words = ("sarsa", "Chain", *SHORT, "--exploration", "boltzmann", "--temperature", 2)
+    status, out, _ = command("control", *words, "--step-size", 0.1, "--initial-value", 5)
+    assert status == 0 and "do not meet" in out
+    assert "discount 0.5" in command("control", "sarsa", "Chain", *SHORT, "--discount", 0.5).out
+
+
+REFUSED = [
+    ((), "name a method and a problem"),
+    (("q-learning",), "name a method and a problem"),
+    (("q-lerning", "Chain"), "Unknown method `q-lerning`. Did you mean `q-learning`?"),
+    (("sarsa", "FrozenLake-v9"), "Did you mean 'FrozenLake-v1'"),
+    (("sarsa", "Chain", "--step-size", 0), "`step_size` must lie in (0, 1]; got 0.0"),
+    (("sarsa", "Chain", "--exponent", 0.5), "`exponent` must lie in (0.5, 1]; got 0.5"),
+    (("sarsa", "Chain", "--exponent", 1, "--step-size", 1), "cannot be given together"),
+    (("sarsa", "Chain", "--epsilon", 1.5), "`epsilon` must lie in [0, 1]; got 1.5"),
+    (("sarsa", "Chain", "--temperature", 1), "`temperature` is for boltzmann exploration"),
+    (
+        ("sarsa", "Chain", "--exploration", "boltzmann", "--temperature", 0),
+        "`temperature` must lie in (0, inf); got 0.0",
+    ),
+    (
+        ("sarsa", "Chain", "--exploration", "boltzmann", "--epsilon", 0.1),
+        "`epsilon` is for epsilon-greedy exploration",
+    ),
+    (("sarsa", "Chain", "--steps", 0), "`steps`"),
+    (("sarsa", "Chain", "--seeds", 0), "`seeds`"),
+    (("sarsa", "Chain", "--seed", -1), "`seed`"),
+    (("sarsa", "Chain", "--discount", 1.5), "`discount` must lie in [0, 1]; got 1.5"),
+    (("sarsa", "Chain", "--initial-value", "nan"), "`initial_value`"),
+    (("sarsa", "Chain", "--picture", "a.docx"), "the suffix must be one of"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), REFUSED)
+def test_bad_input_gets_one_clear_line(command, words, message):
+    status, out, err = command("control", *words)
+    assert status == 2 and out == ""
+    assert message in err and "Traceback" not in err
