@@ -15,6 +15,7 @@ COMMANDS = {
     "play": "render a trained policy to a picture that moves",
     "plot": "compare the learning curves of several runs",
     "solve": "solve a small MDP exactly, with a certificate",
+    "predict": "learn a policy's values from samples, against the exact ones",
     "lab": "hold every gradient estimator against the exact gradient, and run the theorems",
     "list": "show algorithms and environments, and what goes with what",
     "check": "say what is wrong with an environment of your own",
