@@ -199,7 +199,7 @@ def _as_text(
 
 def _as_json(named: Problem, found: "dict[str, Prediction]", options: Predict) -> dict[str, Any]:
     first = next(iter(found.values()))
-    finite = lambda x: np.where(np.isfinite(x), x.astype(object), None).tolist()
+    finite = lambda x: [float(v) if np.isfinite(v) else None for v in x]
     rows = [
         {
             "name": name,

@@ -224,7 +224,7 @@ def _check_numbers(step_sizes: Sequence[float], episodes: int, seeds: int, seed:
     if not len(step_sizes):
         raise ValueError("`step_sizes` is empty: at least one is needed.")
     for size in step_sizes:
-        validate.in_interval("step_sizes", float(size), 0, 1, open_low=True)
+        validate.in_interval("step_sizes", float(size), 0.0, 1.0, open_low=True)
     validate.count("episodes", episodes)
     validate.count("seeds", seeds)
     validate.whole_seed("seed", seed)

@@ -71,7 +71,7 @@ class TD0(AbstractPredictor):
 
 def check_steps(method: AbstractPredictor) -> None:
     """**Raises:** `ValueError` for a step size outside (0, 1] or a decay outside [0, 1]."""
-    validate.in_interval("step_size", method.step_size, 0, 1, open_low=True)
+    validate.in_interval("step_size", method.step_size, 0.0, 1.0, open_low=True)
     validate.unit_interval("step_decay", method.step_decay)
 
 

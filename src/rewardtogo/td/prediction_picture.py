@@ -35,7 +35,7 @@ def figure(found: Mapping[str, Prediction], *, title: str) -> "Figure":
     most = 0.0
     for i, (name, prediction) in enumerate(found.items()):
         colour = _COLOURS[i % len(_COLOURS)]
-        _size_curve(by_size, prediction, colour, name)
+        _size_curve(by_size, prediction, colour)
         _episode_curve(by_episode, prediction, colour, name)
         most = max(most, float(np.sqrt(np.mean(prediction.exact[prediction.counted] ** 2))))
     if by_size.get_ylim()[1] > 2 * most > 0:
@@ -48,24 +48,25 @@ def figure(found: Mapping[str, Prediction], *, title: str) -> "Figure":
         axes.grid(color="0.92", linewidth=0.8)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-    by_episode.legend(frameon=False, fontsize="small")
+    handles, names = by_episode.get_legend_handles_labels()
+    drawing.legend(
+        handles, names, loc="outside lower center", ncols=4, frameon=False, fontsize="small"
+    )
     by_size.set_title(title, loc="left", fontsize="medium")
     return drawing
 
 
-def _size_curve(axes: "Axes", prediction: Prediction, colour: str, name: str) -> None:
+def _size_curve(axes: "Axes", prediction: Prediction, colour: str) -> None:
     points = [
         (size, mean.estimate, mean.low, mean.high)
         for size, mean in zip(prediction.step_sizes, prediction.mean_errors(), strict=True)
         if mean is not None
     ]
     points.sort()
-    axes.plot(
-        [p[0] for p in points], [p[1] for p in points], "o-", markersize=3, color=colour, label=name
-    )
+    axes.plot([p[0] for p in points], [p[1] for p in points], "o-", markersize=3, color=colour)
     bands = [(size, low, high) for size, _, low, high in points if low is not None]
-    if bands:
-        axes.fill_between(*zip(*bands, strict=True), color=colour, alpha=0.2, linewidth=0)
+    sizes, low, high = ([band[k] for band in bands] for k in range(3))
+    axes.fill_between(sizes, low, high, color=colour, alpha=0.2, linewidth=0)
 
 
 def _episode_curve(axes: "Axes", prediction: Prediction, colour: str, name: str) -> None:
