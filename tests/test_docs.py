@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rewardtogo.cli import lab_command, solve_command, train_command
+from rewardtogo.cli import lab_command, predict_command, solve_command, train_command
 from rewardtogo.cli.main import main
 from rewardtogo.lab.theorems import THEOREMS
 from rewardtogo.recipes import RECIPES
@@ -28,6 +28,7 @@ PAGES = {
     "environments": ["environments.md", "policies.md"],
     "memory": ["partial-observation.md"],
     "exact": ["solving.md", "lab.md"],
+    "prediction": ["prediction.md"],
     "algorithms": [f"algorithms/{name}.md" for name in ALGORITHMS],
 }
 
@@ -120,6 +121,7 @@ def test_every_flag_of_a_run():
     [
         ("solving.md", "From the command line", solve_command.Solve()),
         ("lab.md", "The table", lab_command.Lab()),
+        ("prediction.md", "The command", predict_command.Predict()),
     ],
 )
 def test_every_option_of_the_exact_commands(page, heading, options):

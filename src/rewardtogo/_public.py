@@ -56,6 +56,11 @@ from .tabular.successors import (
     mdp_from_outcomes as mdp_from_outcomes,
     successor_mdp as successor_mdp,
 )
+from .td.predicting import Prediction as Prediction, predict as predict
+from .td.prediction import TD0 as TD0
+from .td.prediction_monte_carlo import MonteCarlo as MonteCarlo, Visits as Visits
+from .td.prediction_n_step import NStepTD as NStepTD
+from .td.prediction_traces import TDLambda as TDLambda, Trace as Trace
 from .train import (
     Report as Report,
     TrainingFault as TrainingFault,

@@ -44,12 +44,13 @@ def test_methods(command, method, words, row):
 
 
 def test_the_optimal_policy_and_truncation(command):
-    """Down the cliff and along it takes 13 steps: the best is −13, and 5 steps are too few."""
-    words = ("CliffWalking-v1", "--policy", "optimal", "--seeds", 2, "--max-steps")
-    found = json.loads(command("predict", "td0", *words, 100, "--json").out)
-    assert min(found["exact_values"]) <= -13 and found["truncated"] == 0
-    status, out, _ = command("predict", "mc-first", *words, 5)
-    assert status == 0
+    """Always right is three steps to a reward of 1; two are too few."""
+    words = ("RandomWalk-5", *FEW, "--policy", "optimal", "--max-steps")
+    found = json.loads(command("predict", "mc-first", *words, 3, "--json").out)
+    assert found["exact_values"] == pytest.approx([0, 1, 1, 1, 1, 1, 0])
+    assert found["truncated"] == 0
+    status, out, _ = command("predict", "mc-first", *words, 2)
+    assert status == 0 and "optimal policy: 2 states" in out
     assert "100 % of the episodes were truncated, and nothing learned from them." in out
 
 

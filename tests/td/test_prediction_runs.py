@@ -49,7 +49,8 @@ def test_the_books_figure(n, size):
     loop = np.array([book_walk(rng, n=n, size=size, episodes=10) for _ in range(100)])
     ours = found.errors[0]
     spread = np.sqrt(loop.var(axis=0) / len(loop) + ours.var(axis=0) / len(ours))
-    assert np.all(np.abs(loop.mean(axis=0) - ours.mean(axis=0)) < 4.5 * spread)
+    # Of one step, the first episode of every run has the same error: up to float32.
+    assert np.all(np.abs(loop.mean(axis=0) - ours.mean(axis=0)) < 4.5 * spread + 1e-6)
     # Figure 7.2: the best of n = 4 lies between 0.25 and 0.28, that of n = 1 near 0.35.
     mean = found.mean_errors()[0]
     assert mean is not None

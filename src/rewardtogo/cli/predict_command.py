@@ -193,7 +193,7 @@ def _as_text(
     lines += ["", "The error is averaged over states, then over episodes and seeds."]
     if first.truncated > 0:
         skipped = ", and nothing learned from them" if "mc" in str(options.method) else ""
-        lines.append(f"{100 * first.truncated:.2g} % of the episodes were truncated{skipped}.")
+        lines.append(f"{100 * first.truncated:.3g} % of the episodes were truncated{skipped}.")
     return "\n".join(lines)
 
 

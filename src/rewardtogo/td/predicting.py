@@ -70,7 +70,7 @@ def predict(
     seeds: int = 100,
     seed: int = 0,
     max_steps: int = 10_000,
-    initial_value: float | Float[AnyArray, " states"] = 0.0,
+    initial_value: float | Float[AnyArray, " given"] = 0.0,
 ) -> Prediction:
     r"""Learn $V^\pi$ from episodes of `policy`, with each step size and seed, in one program.
 
@@ -192,7 +192,7 @@ def _setting(
     policy: np.ndarray,
     exact: np.ndarray,
     counted: np.ndarray,
-    initial_value: float | Float[AnyArray, " states"],
+    initial_value: float | Float[AnyArray, " given"],
 ) -> _Setting:
     cumulative = np.cumsum(policy, axis=1)
     initial = np.where(world.terminal, 0, spread_value(initial_value, world.num_states))

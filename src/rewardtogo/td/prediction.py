@@ -110,7 +110,7 @@ def moved(
 
 
 def spread_value(
-    value: float | Float[AnyArray, " states"], num_states: int
+    value: float | Float[AnyArray, " given"], num_states: int
 ) -> Float[np.ndarray, " states"]:
     """One value for all states, or one each; **Raises:** `ValueError` for anything else."""
     values = np.asarray(value, jnp.result_type(float))

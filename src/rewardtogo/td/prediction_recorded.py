@@ -18,7 +18,7 @@ def values_from(
     *,
     num_states: int,
     discount: float,
-    initial_value: float | Float[AnyArray, " states"] = 0.0,
+    initial_value: float | Float[AnyArray, " given"] = 0.0,
 ) -> Float[np.ndarray, " states"]:
     """What `method` learns from recorded steps, every field an array over time, in their order.
 
