@@ -12,7 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from rewardtogo.cli import control_command, lab_command, solve_command, train_command
+from rewardtogo.cli import (
+    control_command,
+    lab_command,
+    predict_command,
+    solve_command,
+    train_command,
+)
 from rewardtogo.cli.main import main
 from rewardtogo.lab.theorems import THEOREMS
 from rewardtogo.recipes import RECIPES
@@ -28,6 +34,7 @@ PAGES = {
     "environments": ["environments.md", "policies.md"],
     "memory": ["partial-observation.md"],
     "exact": ["solving.md", "lab.md", "control.md"],
+    "prediction": ["prediction.md"],
     "algorithms": [f"algorithms/{name}.md" for name in ALGORITHMS],
 }
 
@@ -121,12 +128,13 @@ def test_every_flag_of_a_run():
         ("solving.md", "From the command line", solve_command.Solve()),
         ("lab.md", "The table", lab_command.Lab()),
         ("control.md", "From the command line", control_command.Control()),
+        ("prediction.md", "The command", predict_command.Predict()),
     ],
 )
 def test_every_option_of_the_exact_commands(page, heading, options):
-    written_as = {"none": "None", "all": "", "the problem's own": "None"}
-    named = {"problem", "method"} if page == "control.md" else {"problem"}
-    fields = [f for f in dataclasses.fields(options) if f.name not in named]
+    written_as = {"none": "None", "all": "", "the method's": "", "the problem's own": "None"}
+    # What is positional is annotated so.
+    fields = [f for f in dataclasses.fields(options) if not hasattr(f.type, "__metadata__")]
     expected = [(f"--{f.name.replace('_', '-')}", shown(getattr(options, f.name))) for f in fields]
     rows = table(page, heading)
     found = [(row[0], written(written_as.get(row[1], row[1]))) for row in rows]

@@ -67,6 +67,11 @@ from .td.exploration import (
     BoltzmannExploration as BoltzmannExploration,
     EpsilonGreedyExploration as EpsilonGreedyExploration,
 )
+from .td.predicting import Prediction as Prediction, predict as predict
+from .td.prediction import TD0 as TD0
+from .td.prediction_monte_carlo import MonteCarlo as MonteCarlo, Visits as Visits
+from .td.prediction_n_step import NStepTD as NStepTD
+from .td.prediction_traces import TDLambda as TDLambda, Trace as Trace
 from .td.step_sizes import (
     ConstantStepSize as ConstantStepSize,
     PolynomialStepSize as PolynomialStepSize,

@@ -15,6 +15,7 @@ COMMANDS = {
     "play": "render a trained policy to a picture that moves",
     "plot": "compare the learning curves of several runs",
     "solve": "solve a small MDP exactly, with a certificate",
+    "predict": "learn a policy's values from samples, against the exact ones",
     "control": "learn to act in a small MDP, beside its exact optimum",
     "lab": "hold every gradient estimator against the exact gradient, and run the theorems",
     "list": "show algorithms and environments, and what goes with what",

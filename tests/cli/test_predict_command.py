@@ -1,0 +1,78 @@
+import json
+
+import numpy as np
+import pytest
+
+
+FEW = ("--step-sizes", 0.3, 0.8, "--seeds", 4, "--episodes", 3)
+
+
+def test_a_table_and_a_picture(command, tmp_path):
+    status, out, err = command(
+        "predict", "n-step", "tabular:RandomWalk-19", *FEW, "--n", 1, 4, "--picture", "a.png"
+    )
+    assert (status, err) == (0, "")
+    assert "19 states, exact values from -0.9 to 0.9" in out
+    assert "n-step: 4 seeds of 3 episodes, 2 step sizes" in out
+    rows = [line.split() for line in out.splitlines() if line.startswith("n = ")]
+    assert [row[2] for row in rows] == ["1", "4"] and all(row[3] in ("0.3", "0.8") for row in rows)
+    assert "truncated" not in out
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_json_holds_every_step_size(command):
+    found = json.loads(command("predict", "td0", "RandomWalk-5", *FEW, "--json").out)
+    assert np.allclose(found["exact_values"][1:-1], np.arange(1, 6) / 6)
+    assert [row["step_size"] for row in found["results"]] == [0.3, 0.8]
+    for row in found["results"]:
+        assert row["mean_error"] == pytest.approx(np.mean(row["error_by_episode"]), rel=1e-5)
+        assert row["interval"][0] <= row["mean_error"] <= row["interval"][1]
+
+
+@pytest.mark.parametrize(
+    ("method", "words", "row"),
+    [
+        ("mc-first", ("--step-decay", 1, "--step-sizes", 1), "mc-first"),
+        ("mc-every", (), "mc-every"),
+        ("td-lambda", ("--trace", "replacing", "--trace-decay", 0.5), "replacing, λ = 0.5"),
+        ("td-lambda", (), "dutch, λ = 0.9"),
+    ],
+)
+def test_methods(command, method, words, row):
+    status, out, _ = command("predict", method, "RandomWalk-5", *FEW, *words)
+    assert status == 0 and f"\n{row}  " in out
+
+
+def test_the_optimal_policy_and_truncation(command):
+    """Always right is three steps to a reward of 1; two are too few."""
+    words = ("RandomWalk-5", *FEW, "--policy", "optimal", "--max-steps")
+    found = json.loads(command("predict", "mc-first", *words, 3, "--json").out)
+    assert found["exact_values"] == pytest.approx([0, 1, 1, 1, 1, 1, 0])
+    assert found["truncated"] == 0
+    status, out, _ = command("predict", "mc-first", *words, 2)
+    assert status == 0 and "optimal policy: 2 states" in out
+    assert "100 % of the episodes were truncated, and nothing learned from them." in out
+
+
+REFUSED = [
+    ((), "which method? One of: mc-first"),
+    (("td0",), "which problem?"),
+    (("td-zero", "RandomWalk-5"), "Unknown method `td-zero`"),
+    (("td0", "RandomWalk-x"), "no problem is named 'RandomWalk-x'"),
+    (("td0", "RandomWalk-5", "--step-sizes", "0"), "`step_sizes` must lie in (0, 1]; got 0.0"),
+    (("td0", "RandomWalk-5", "--seeds", "0"), "`seeds` must be a whole number"),
+    (("td0", "RandomWalk-5", "--n", "3"), "`n` is for the method n-step"),
+    (("td0", "RandomWalk-5", "--trace-decay", "0.3"), "are for the method td-lambda"),
+    (("td-lambda", "RandomWalk-5", "--trace-decay", "1.3"), "`trace_decay` must lie in [0, 1]"),
+    (("n-step", "RandomWalk-5", "--n", "0"), "`n` must be a whole number, at least 1"),
+    (("td0", "RandomWalk-5", "--discount", "1.5"), "`discount` must lie in [0, 1]; got 1.5"),
+    (("td0", "RandomWalk-5", "--picture", "a.docx"), "the suffix must be one of"),
+    (("mc-first", "RiverSwim"), "Monte Carlo learns from episodes that end"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), REFUSED)
+def test_bad_input_gets_one_clear_line(command, words, message):
+    status, out, err = command("predict", *words)
+    assert status == 2 and out == ""
+    assert message in err and "Traceback" not in err
