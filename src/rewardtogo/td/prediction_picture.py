@@ -64,8 +64,8 @@ def _size_curve(axes: "Axes", prediction: Prediction, colour: str) -> None:
     ]
     points.sort()
     axes.plot([p[0] for p in points], [p[1] for p in points], "o-", markersize=3, color=colour)
-    bands = [(size, low, high) for size, _, low, high in points if low is not None]
-    sizes, low, high = ([band[k] for band in bands] for k in range(3))
+    bands = np.array([(size, low, high) for size, _, low, high in points], float).reshape(-1, 3)
+    sizes, low, high = bands.T
     axes.fill_between(sizes, low, high, color=colour, alpha=0.2, linewidth=0)
 
 

@@ -34,8 +34,9 @@ def values_from(
     first = method.init(start, max_steps=len(steps.state))
     learn = lambda estimate, seen: (method.observe(estimate, seen, discount), None)
     follow = jax.jit(lambda estimate, steps: lax.scan(learn, estimate, steps)[0])
-    kinds = Experience(*("int32", "int32", start.dtype, "int32", "bool", "bool"))
-    return np.asarray(follow(first, jax.tree.map(jnp.asarray, steps, kinds)).values)
+    kinds = ("int32", "int32", start.dtype, "int32", "bool", "bool")
+    recorded = Experience(*(jnp.asarray(x, kind) for x, kind in zip(steps, kinds, strict=True)))
+    return np.asarray(follow(first, recorded).values)
 
 
 def _check(steps: Experience, num_states: int) -> None:
