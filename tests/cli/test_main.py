@@ -29,7 +29,7 @@ def test_a_misspelt_command_is_guessed(command):
     assert (status, out) == (2, "")
     assert err == (
         "rtg trian: Unknown command `trian`. Did you mean `train`? "
-        "Known: check, eval, lab, list, play, plot, solve, train.\n"
+        "Known: check, eval, lab, list, play, plot, predict, solve, train.\n"
     )
 
 
