@@ -15,6 +15,7 @@ from own_choices import STEPS, HostDoors
 from quick_compiles import quick_compiles  # noqa: F401
 from rewardtogo.recipes import RECIPES
 from rewardtogo.settings import Settings
+from rewardtogo.spaces import action_mask
 from rewardtogo.train import build_program, train
 from rewardtogo.worlds import make_world
 
@@ -136,3 +137,24 @@ def test_either_deviation_trains(algorithm, std):
     entropy = -reports(recipe, place)[-1].metrics["train/entropy_loss"][0]
     first = 0.5 * np.log(2 * np.pi * np.e) - 0.5
     assert np.isclose(entropy, first, atol=1e-5) == (std == "fixed")
+
+
+@pytest.mark.parametrize("change", [{"shared_trunk": True}, {"recurrent_size": 3}], ids=str)
+@pytest.mark.parametrize("stack", [1, 3])
+def test_a_mask_holds_behind_a_trunk_a_memory_and_a_stack(change, stack):
+    """What counts is the mask of now: those of before stand in the observation too."""
+    place = make_world(
+        "own_choices:one_row", num_seeds=1, run_seed=0, history=rtg.History(stack=stack)
+    )
+    space = place.observation_space
+    ingredients = small("ppo", **change).build(place)
+    model = ingredients.models(jr.key(0))
+    mask = action_mask(space)
+    assert mask is not None and space.shape is not None and mask.stop <= space.shape[0]
+    width = space.shape[0] // stack
+    assert mask.start // width == stack - 1
+    size = mask.stop - mask.start
+    for allowed in range(size):
+        seen = jnp.ones(space.shape).at[mask].set(jnp.arange(size) == allowed)
+        distribution, _, _ = model(seen, model.initial_memory())
+        assert np.array_equal(np.exp(distribution.log_prob(jnp.asarray(allowed))), 1)
