@@ -126,13 +126,17 @@ class Session:
         several = f", {len(self.seeds)} seeds side by side" if len(self.seeds) > 1 else ""
         self.progress.say(f"Run folder: {self.folder.path}{several}")
         began = time.monotonic()
-        keys = jax.vmap(jr.key)(jnp.asarray(self.seeds, jnp.uint32))
-        program = build_program(*self.ingredients, keys=keys)
-        start = self._start(program, parameters, resume=resume)
-        self.progress.begin(int(start.steps.min()))
-        keeper = Keeper(self.folder, self.seeds, start.steps, tensorboard=self.tensorboard)
-        with contextlib.closing(keeper):
-            end = self._train(program, start, keeper)
+        # Before anything is built: a Ctrl-C that meets a callback of the compiler would be lost.
+        with Interrupt() as interrupt:
+            keys = jax.vmap(jr.key)(jnp.asarray(self.seeds, jnp.uint32))
+            program = build_program(*self.ingredients, keys=keys)
+            start = self._start(program, parameters, resume=resume)
+            self.progress.begin(int(start.steps.min()))
+            keeper = Keeper(self.folder, self.seeds, start.steps, tensorboard=self.tensorboard)
+            with contextlib.closing(keeper):
+                end = self._train(program, start, keeper, interrupt)
+        if interrupt.requested:
+            raise KeyboardInterrupt(f"all is saved; to go on: {self._command()}")
         return self._finish(end, int(np.sum(end.steps - start.steps)), time.monotonic() - began)
 
     def _start(self, program: Program, parameters: PyTree | None, *, resume: bool) -> Position:
@@ -156,21 +160,20 @@ class Session:
             state = dataclasses.replace(program.init(), algorithm=parameters)
         return Position(0, np.zeros(len(self.seeds), int), state, False)
 
-    def _train(self, program: Program, start: Position, keeper: Keeper) -> Position:
-        """Go from `start` to the end; a Ctrl-C saves and raises `KeyboardInterrupt`."""
+    def _train(
+        self, program: Program, start: Position, keeper: Keeper, interrupt: Interrupt
+    ) -> Position:
+        """Go from `start` to the end, or to the first report after a Ctrl-C, which is saved."""
         at = start
         try:
-            with Interrupt() as interrupt:
-                for report in self._reports(program, start):
-                    stopping = interrupt.requested
-                    at = self._take(report, at, keeper, save=stopping)
-                    if at.finished or stopping:
-                        break
+            for report in self._reports(program, start):
+                stopping = interrupt.requested
+                at = self._take(report, at, keeper, save=stopping)
+                if at.finished or stopping:
+                    break
         except (TrainingFault, EnvironmentFault) as fault:
             fault.add_note(keeper.last_saved())
             raise
-        if interrupt.requested:
-            raise KeyboardInterrupt(f"all is saved; to go on: {self._command()}")
         return at
 
     def _reports(self, program: Program, start: Position) -> Iterator[Report]:

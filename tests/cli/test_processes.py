@@ -108,13 +108,10 @@ def test_ctrl_c_twice_ends_at_once_and_harms_nothing(start, tmp_path):
     while not (run / "settings.json").exists():
         time.sleep(0.005)
     time.sleep(1.0)  # now it compiles, or runs
-    # On a busy machine it is not yet there, and what meets the first signal may swallow it.
-    for _ in range(5):
-        process.send_signal(signal.SIGINT)
-        if select.select([process.stderr], [], [], 5.0)[0]:
-            break
-    while "again" not in process.stderr.readline():
-        pass
+    process.send_signal(signal.SIGINT)
+    assert select.select([process.stderr], [], [], 20.0)[0], "nothing was said"
+    while "again" not in (line := process.stderr.readline()):
+        assert line, "it ended without a word"
     process.send_signal(signal.SIGINT)
     began = time.monotonic()
     assert process.wait(5) == 130

@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from rewardtogo.optim.learner import descend, learner
+from rewardtogo.optim.learner import descend, learner, stepped_if
 from rewardtogo.optim.polyak import polyak
 
 
@@ -78,3 +78,19 @@ def test_polyak_at_its_ends_is_exact(rate):
     slow, fast = jnp.array([1e8, 0.1, -3.0]), jnp.array([1.0, 0.3, 1e-9])
     after = polyak(slow, fast, jnp.array(rate))
     assert np.array_equal(after, fast if rate else slow)
+
+
+def test_a_step_not_taken_leaves_all_but_the_clock():
+    """Parameters and moments stay to the bit; a schedule counts the steps that were offered."""
+    optimiser = optax.adam(optax.linear_schedule(1.0, 0.0, 10))
+    before = learner(model(), optimiser)
+    stepped, _ = descend(loss, before, optimiser, 1.0)
+    kept, taken = (stepped_if(jnp.array(new), stepped, before) for new in (False, True))
+    clock = lambda state: optax.tree.get(state.opt_state, "count", filtering=is_schedule)
+    moments = lambda state: (state.params, optax.tree.get(state.opt_state, "mu"))
+    is_schedule = lambda path, _: "ScaleByScheduleState" in str(path)
+    for state, expected in ((kept, before), (taken, stepped)):
+        for a, b in zip(*map(jax.tree.leaves, (moments(state), moments(expected))), strict=True):
+            assert np.array_equal(a, b)
+        assert np.array_equal(state.model.steps, before.model.steps)
+        assert clock(state) == clock(stepped) == clock(before) + 1

@@ -101,11 +101,9 @@ class A2C(AbstractAlgorithm[ActorCritic, A2CState, Transition]):
         actor, metrics = descend(
             self.actor_loss, state.actor, self.optimiser, batch, target - value
         )
-        critic, value_loss = descend(
-            self.critic_loss, state.critic, self.critic_optimiser, batch, target
-        )
+        critic, error = descend(value_loss, state.critic, self.critic_optimiser, batch, target)
         metrics |= {
-            "train/value_loss": value_loss,
+            "train/value_loss": error,
             "train/explained_variance": explained_variance(value, target),
         }
         if self.step_rule is StepRule.ADAM:
@@ -135,24 +133,8 @@ class A2C(AbstractAlgorithm[ActorCritic, A2CState, Transition]):
         self, actor: EntropicPolicy, batch: Transition, advantage: Float[Array, "time env"]
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
         """Its gradient is the estimate, negated, less that of the entropy bonus."""
-        distribution, _ = actor(batch.observation, actor.initial_memory())
-        log_prob = distribution.log_prob(batch.action)
         advantage = standardise(advantage) if self.normalise_advantage else advantage
-        policy_loss = score_function(log_prob, advantage).mean()
-        entropy = distribution.entropy().mean()
-        loss = policy_loss - self.entropy_coef * entropy
-        return loss, {
-            "train/loss": loss,
-            "train/policy_gradient_loss": policy_loss,
-            "train/entropy_loss": -entropy,
-        }
-
-    def critic_loss(
-        self, critic: StateValue, batch: Transition, target: Float[Array, "time env"]
-    ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        """½(V − G)², G a constant."""
-        loss = squared_error(critic(batch.observation), target).mean()
-        return loss, loss
+        return policy_loss(actor, batch, advantage, entropy_coef=self.entropy_coef)
 
     @property
     def optimiser(self) -> optax.GradientTransformation:
@@ -168,3 +150,33 @@ class A2C(AbstractAlgorithm[ActorCritic, A2CState, Transition]):
         rate = annealed(learning_rate, self.anneal_updates)
         rule = step_rule(self.step_rule, rate)
         return optax.chain(optax.clip_by_global_norm(self.max_grad_norm), rule)
+
+
+def policy_loss(
+    actor: EntropicPolicy,
+    batch: Transition,
+    weight: Float[Array, "time env"],
+    *,
+    entropy_coef: Scalar,
+) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+    r"""Mean of $-w_t \log\pi_\theta(a_t \mid s_t) - c_e H[\pi_\theta(\cdot \mid s_t)]$.
+
+    Williams (1992); `weight` in units of return is a constant, entropy in nats.
+    """
+    distribution, _ = actor(batch.observation, actor.initial_memory())
+    policy = score_function(distribution.log_prob(batch.action), weight).mean()
+    entropy = distribution.entropy().mean()
+    loss = policy - entropy_coef * entropy
+    return loss, {
+        "train/loss": loss,
+        "train/policy_gradient_loss": policy,
+        "train/entropy_loss": -entropy,
+    }
+
+
+def value_loss(
+    critic: StateValue, batch: Transition, target: Float[Array, "time env"]
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    r"""Mean of $\tfrac12 (V_\phi(s_t) - G_t)^2$, $G_t$ a constant; twice, to be reported too."""
+    loss = squared_error(critic(batch.observation), target).mean()
+    return loss, loss

@@ -9,14 +9,14 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .. import validate
-from ..losses.policy_gradient import score_function
-from ..losses.value import squared_error
+from ..losses.q_learning import bellman_target
 from ..nn.actor_critic import ActorCritic
 from ..nn.policies import AbstractBehaviour, EntropicPolicy
 from ..nn.values import StateValue
 from ..optim.learner import Learner, descend, learner
 from ..optim.step_rule import StepRule, step_rule
 from ..types import Metrics, Scalar, Transition
+from .a2c import policy_loss, value_loss
 from .protocol import AbstractAlgorithm
 
 
@@ -95,37 +95,20 @@ class OneStepActorCritic(AbstractAlgorithm[ActorCritic, OneStepActorCriticState,
     ) -> tuple[OneStepActorCriticState, Metrics]:
         """Learn from one step of each environment, leading axes `(1, env)`; records are I."""
         del key
-        after = jnp.where(batch.terminated, 0, state.critic.model(batch.next_observation))
-        target = batch.reward + self.discount * after
+        after = state.critic.model(batch.next_observation)
+        target = bellman_target(batch.reward, after, batch.terminated, discount=self.discount)
         td_error = target - state.critic.model(batch.observation)
         actor, metrics = descend(
             self.actor_loss, state.actor, self.optimiser, batch, batch.record * td_error
         )
-        critic, value_loss = descend(
-            self.critic_loss, state.critic, self.critic_optimiser, batch, target
-        )
-        return OneStepActorCriticState(actor, critic), metrics | {"train/value_loss": value_loss}
+        critic, error = descend(value_loss, state.critic, self.critic_optimiser, batch, target)
+        return OneStepActorCriticState(actor, critic), metrics | {"train/value_loss": error}
 
     def actor_loss(
         self, actor: EntropicPolicy, batch: Transition, weight: Float[Array, "time env"]
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
         """Its gradient is −I δ ∇log π, less that of the entropy bonus."""
-        distribution, _ = actor(batch.observation, actor.initial_memory())
-        policy_loss = score_function(distribution.log_prob(batch.action), weight).mean()
-        entropy = distribution.entropy().mean()
-        loss = policy_loss - self.entropy_coef * entropy
-        return loss, {
-            "train/loss": loss,
-            "train/policy_gradient_loss": policy_loss,
-            "train/entropy_loss": -entropy,
-        }
-
-    def critic_loss(
-        self, critic: StateValue, batch: Transition, target: Float[Array, "time env"]
-    ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        """½δ², its target a constant: the gradient is −δ∇V."""
-        loss = squared_error(critic(batch.observation), target).mean()
-        return loss, loss
+        return policy_loss(actor, batch, weight, entropy_coef=self.entropy_coef)
 
     @property
     def optimiser(self) -> optax.GradientTransformation:

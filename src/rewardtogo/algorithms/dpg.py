@@ -82,8 +82,8 @@ class DPG(AbstractAlgorithm[DPGModels, DPGState, Transition]):
     \nabla_\theta\mu_\theta(s)^\top w\bigr], \qquad E[\delta\,\nabla_{w,v}Q_w(s, a)] = 0, \qquad
     \delta = r + \gamma\,Q_w(s', a') - Q_w(s, a)$$
 
-    Silver et al. (2014), sections 4.1–4.3: with $a' = \mu_\theta(s')$ it is off-policy, COPDAC-Q
-    (eqs. 22–25); with the $a'$ that was taken on-policy, Sarsa (eqs. 11–13). Their steps in w and
+    Silver et al. (2014), sections 4.1–4.3: with $a' = \mu_\theta(s')$ it is off-policy, COPDAC-Q;
+    with the $a'$ that was taken on-policy, Sarsa. Their steps in w and
     v are not taken one by one: the system that these come to rest at is solved. Where no $a'$ was
     taken, at an episode's cut and the rollout's end, its mean over the noise is used, $V_v(s')$.
     """
@@ -192,7 +192,7 @@ def gradient_loss(
 ) -> tuple[Float[Array, ""], None]:
     r"""$-E[Q_w(s, \mu_\theta(s))]$ with $Q_w$ a constant: of slope $-E[\nabla\mu\nabla\mu^\top w]$.
 
-    Silver et al. (2014), eq. 15 and theorem 3.
+    Silver et al. (2014), theorem 3.
     """
     return actor_loss(critic(observation, chosen(actor, observation))).mean(), None
 

@@ -3,7 +3,6 @@
 import enum
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -15,7 +14,7 @@ from ..losses.policy_gradient import score_function
 from ..nn.distributions import AbstractEntropicDistribution
 from ..nn.policies import EntropicPolicy, SampledWithLogProb
 from ..optim.gauges import gradient_signal_to_noise
-from ..optim.learner import Learner, descend, learner
+from ..optim.learner import Learner, descend, learner, stepped_if
 from ..sources.episodes import EpisodeBatch
 from ..types import Metrics, Scalar
 from .protocol import AbstractAlgorithm
@@ -106,7 +105,7 @@ class OffPolicyPG(AbstractAlgorithm[EntropicPolicy, OffPolicyPGState, EpisodeBat
         def step(learner, _):
             after, metrics = descend(self.loss, learner, self.optimiser, batch, old)
             going = metrics["train/kl"] <= limit
-            return _either(going, after, learner), going
+            return stepped_if(going, after, learner), going
 
         fitted, taken = filter_scan(step, state.learner, jnp.arange(self.num_epochs))
         _, metrics = self.loss(fitted.model, batch, old)
@@ -171,10 +170,3 @@ class OffPolicyPG(AbstractAlgorithm[EntropicPolicy, OffPolicyPGState, EpisodeBat
         return optax.chain(
             optax.clip_by_global_norm(self.max_grad_norm), optax.adam(self.learning_rate)
         )
-
-
-def _either[M](choose: Array, new: Learner[M], old: Learner[M]) -> Learner[M]:
-    """The one or the other, optimiser's state included."""
-    arrays, rest = eqx.partition(new, eqx.is_array)
-    kept = eqx.filter(old, eqx.is_array)
-    return eqx.combine(jax.tree.map(lambda a, b: jnp.where(choose, a, b), arrays, kept), rest)

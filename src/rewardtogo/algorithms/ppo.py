@@ -20,7 +20,7 @@ from ..minibatches import shuffled_rows, shuffled_sequences
 from ..nn.actor_critic import AbstractActorCritic, Actor, SampledWithMemory, unroll
 from ..nn.distributions import AbstractEntropicDistribution
 from ..optim.gauges import gradient_signal_to_noise
-from ..optim.learner import Learner, descend, learner
+from ..optim.learner import Learner, descend, learner, stepped_if
 from ..optim.schedule import annealed
 from ..types import Metrics, Scalar, Transition
 from .protocol import AbstractAlgorithm
@@ -202,7 +202,7 @@ class PPO(AbstractAlgorithm[AbstractActorCritic, PPOState, Transition]):
             if self.target_kl is None:
                 return (stepped, going), (metrics, going, going)
             taken = going & ~(metrics["train/approx_kl"] > 1.5 * self.target_kl)
-            return (chosen(taken, stepped, learner), taken), (metrics, going, taken)
+            return (stepped_if(taken, stepped, learner), taken), (metrics, going, taken)
 
         rows = self._minibatches(samples, key)
         (fitted, _), seen = filter_scan(step, (state.learner, jnp.array(True)), rows)
@@ -276,18 +276,6 @@ def recall(
     first = jax.tree.map(lambda x: x[0], batch.memory)
     distribution, value, _ = unroll(model, batch.observation, first, batch.boundary)
     return distribution, value
-
-
-def chosen[M](new: Bool[Array, ""], stepped: Learner[M], before: Learner[M]) -> Learner[M]:
-    """`stepped` where `new`, else `before`; the annealing goes on, whether or not steps do."""
-
-    def pick(a, b):
-        return a if is_clock(a) else jnp.where(new, a, b)
-
-    is_clock = lambda x: isinstance(x, optax.ScaleByScheduleState)
-    params = jax.tree.map(pick, stepped.params, before.params)
-    opt_state = jax.tree.map(pick, stepped.opt_state, before.opt_state, is_leaf=is_clock)
-    return Learner(params, before.frozen, opt_state)
 
 
 # Where doubling and halving stop: from 0 or infinity they would never come back.

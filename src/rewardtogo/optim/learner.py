@@ -4,7 +4,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Bool
 
 
 M = TypeVar("M")
@@ -65,3 +68,15 @@ def descend[M](
     """Take one optimiser step on `loss(model, *args) → (scalar, aux)`; return learner and aux."""
     grads, aux = gradient(loss, learner, *args)
     return apply_gradient(learner, optimiser, grads), aux
+
+
+def stepped_if[M](new: Bool[Array, ""], stepped: Learner[M], before: Learner[M]) -> Learner[M]:
+    """`stepped` where `new`, else `before`; the annealing goes on, whether or not steps do."""
+
+    def pick(a, b):
+        return a if is_clock(a) else jnp.where(new, a, b)
+
+    is_clock = lambda x: isinstance(x, optax.ScaleByScheduleState)
+    params = jax.tree.map(pick, stepped.params, before.params)
+    opt_state = jax.tree.map(pick, stepped.opt_state, before.opt_state, is_leaf=is_clock)
+    return Learner(params, before.frozen, opt_state)

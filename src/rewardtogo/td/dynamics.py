@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import equinox as eqx
 import jax
+import jax.lax as lax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
@@ -76,10 +77,9 @@ class Dynamics(eqx.Module):
         time = place.time + 1
         truncated = (time >= self.max_steps) & ~terminated
         seen = Experience(place.state, action, reward, successor, terminated, truncated)
-        restart, ended = self.begin(draws[4]), terminated | truncated
-        after = Place(
-            jnp.where(ended, restart.state, successor), jnp.where(ended, restart.time, time)
-        )
+        going = Place(successor, time)
+        # A branch: to look for a first state goes through all of them, and few steps need one.
+        after = lax.cond(terminated | truncated, lambda: self.begin(draws[4]), lambda: going)
         return after, seen
 
 
