@@ -5,9 +5,12 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import gymnasium as gym
+import jax.random as jr
+from jaxtyping import PRNGKeyArray
 
-from ..algorithms.dqn import DQN
+from ..algorithms.dqn import DQN, ValueLoss
 from ..nn.build import Activation, Architecture
+from ..nn.values import AbstractActionValues, MeanActionValues
 from ..worlds import AbstractWorld
 from .ingredients import Ingredients
 from .replays import off_policy
@@ -39,6 +42,8 @@ class DQNRecipe:
     """Channels of convolutions before them, of an image; None suits its size, empty flattens it."""
     activation: Activation = "relu"
     """Nonlinearity between layers."""
+    dueling: bool = False
+    """Q from two streams, of the state's value and of advantages; the last layer is one of each."""
     normalise_observation: bool = False
     """Give the network observations of mean 0 and deviation 1."""
     total_steps: int = 100_000
@@ -50,20 +55,28 @@ class DQNRecipe:
             self,
             world,
             self.algorithm,
-            Architecture.action_values,
+            self._models,
             discount=self.algorithm.discount,
         )
 
+    def _models(self, nets: Architecture, key: PRNGKeyArray) -> AbstractActionValues:
+        """One network, or two that share nothing."""
+        network = nets.dueling_action_values if self.dueling else nets.action_values
+        if not self.algorithm.twin:
+            return network(key)
+        first, second = jr.split(key)
+        return MeanActionValues((network(first), network(second)))
+
 
 TUNED: Mapping[str, DQNRecipe] = {
-    # A fall is rare and worth −100: with the usual δ = 1 the Huber loss holds such an error for an
+    # A fall is rare and worth −100: the Huber loss with its usual δ = 1 holds such an error for an
     # outlier, values beyond the track's edge stay above 1/(1−γ), and the cart rolls off.
     "CartPole-v1": DQNRecipe(
         algorithm=DQN(
             target_period=128,
             epsilon_updates=4_000,
             epsilon_end=0.04,
-            huber_delta=100.0,
+            loss=ValueLoss.SQUARED,
             anneal_updates=50_000,
         ),
         num_envs=1,
