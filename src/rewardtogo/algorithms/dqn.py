@@ -157,9 +157,9 @@ class DQN(AbstractAlgorithm[AbstractActionValues, DQNState, Transition]):
         networks = models.networks if isinstance(models, MeanActionValues) else (models,)
         if len(networks) != 1 + self.twin:
             raise ValueError(f"`twin`={self.twin} trains {1 + self.twin}; got {len(networks)}.")
-        critics = [Critic(learner(network, self.optimiser), network) for network in networks]
-        first, second = (*critics, None)[:2]
-        return DQNState(first.learner, first.target, jnp.zeros((), jnp.int32), second)
+        first, *rest = (Critic(learner(n, self.optimiser), n) for n in networks)
+        twin = rest[0] if rest else None
+        return DQNState(first.learner, first.target, jnp.zeros((), jnp.int32), twin)
 
     def behaviour(self, state: DQNState) -> Sampled:
         action_values = _acting(state)
