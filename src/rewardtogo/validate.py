@@ -51,6 +51,12 @@ def whole_seed(name: str, value: int) -> None:
         raise ValueError(f"`{name}` must be below 2**31 = {2**31}; got {value}.")
 
 
+def unused(name: str, value: Any, needed: str) -> None:
+    """Raise `ValueError` where `value`, an option of `needed` alone, is given without it."""
+    if value is not None:
+        raise ValueError(f"`{name}` is for {needed}, which is not chosen; got {value}.")
+
+
 def one_of(what: str, name: str, allowed: Iterable[str]) -> None:
     """Raise `ValueError`, with the nearest spelling, unless `name` is among `allowed`."""
     allowed = sorted(allowed)

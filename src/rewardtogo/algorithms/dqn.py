@@ -16,8 +16,8 @@ from ..nn.values import ActionValues
 from ..optim.learner import Learner, descend, learner
 from ..optim.polyak import polyak
 from ..optim.schedule import annealed
-from ..types import Metrics, Scalar, Transition
-from .protocol import AbstractAlgorithm
+from ..types import Metrics, Replayed, Scalar, Transition
+from .protocol import AbstractErrorLearner
 
 
 class EpsilonGreedyPolicy(AbstractPolicy[EpsilonGreedy]):
@@ -39,7 +39,7 @@ class DQNState(eqx.Module):
     updates: Int[Array, ""]
 
 
-class DQN(AbstractAlgorithm[ActionValues, DQNState, Transition]):
+class DQN(AbstractErrorLearner[ActionValues, DQNState, Transition]):
     r"""Q-learning with a replay buffer and a slow target network $Q^-$, minimising
 
     $$\ell\bigl(Q_\phi(s,a) - r - \gamma\, Q^-(s', a^*)\bigr),
@@ -100,29 +100,43 @@ class DQN(AbstractAlgorithm[ActionValues, DQNState, Transition]):
         self, state: DQNState, batch: Transition, *, key: PRNGKeyArray
     ) -> tuple[DQNState, Metrics]:
         """Take one step on a minibatch, and now and then one of the target."""
+        state, metrics, _ = self.update_with_errors(state, batch, key=key)
+        return state, metrics
+
+    def update_with_errors(
+        self, state: DQNState, batch: Transition, *, key: PRNGKeyArray
+    ) -> tuple[DQNState, Metrics, Float[Array, " batch"]]:
+        """The same, with Q(s, a) − y of each step."""
         del key
-        target = self.targets(state, batch)
+        target, weight = self.targets(state, batch), self._replayed(batch).weight
 
         def loss(critic: ActionValues):
             q = taken(critic(batch.observation), batch.action)
-            loss = huber(q, target, delta=self.huber_delta).mean()
-            return loss, {"train/loss": loss, "train/q_value": q.mean()}
+            loss = (weight * huber(q, target, delta=self.huber_delta)).mean()
+            return loss, ({"train/loss": loss, "train/q_value": q.mean()}, q - target)
 
-        critic, metrics = descend(loss, state.critic, self.optimiser)
+        critic, (metrics, error) = descend(loss, state.critic, self.optimiser)
         updates = state.updates + 1
         rate = jnp.where(updates % self.target_period == 0, self.polyak_rate, 0.0)
         slow = polyak(state.target, critic.model, rate)
         metrics["rollout/exploration_rate"] = self.epsilon(updates)
-        return DQNState(critic, slow, updates), metrics
+        return DQNState(critic, slow, updates), metrics, error
 
     def targets(self, state: DQNState, batch: Transition) -> Float[Array, " batch"]:
-        """r + γ Q⁻(s', a*)."""
+        """r + γ Q⁻(s', a*), with the return of n steps R + γᵐ Q⁻(s', a*)."""
         slow = state.target(batch.next_observation)
         if self.double:
             next_value = double_q_value(state.critic.model(batch.next_observation), slow)
         else:
             next_value = max_value(slow)
-        return bellman_target(batch.reward, next_value, batch.terminated, discount=self.discount)
+        discount = self._replayed(batch).discount
+        return bellman_target(batch.reward, next_value, batch.terminated, discount=discount)
+
+    def _replayed(self, batch: Transition) -> Replayed:
+        """A uniform draw of single steps comes without."""
+        if isinstance(batch.record, Replayed):
+            return batch.record
+        return Replayed(self.discount, 1.0)
 
     @property
     def optimiser(self) -> optax.GradientTransformation:
