@@ -20,8 +20,8 @@ from ..nn.values import AbstractActionValues, MeanActionValues
 from ..optim.learner import Learner, descend, learner
 from ..optim.polyak import polyak
 from ..optim.schedule import annealed, falling
-from ..types import Metrics, Scalar, Transition
-from .protocol import AbstractAlgorithm
+from ..types import Metrics, Replayed, Scalar, Transition
+from .protocol import AbstractErrorLearner
 
 
 class ValueLoss(enum.Enum):
@@ -71,7 +71,7 @@ class DQNState(eqx.Module):
     twin: Critic | None = None  # the second network of double Q-learning
 
 
-class DQN(AbstractAlgorithm[AbstractActionValues, DQNState, Transition]):
+class DQN(AbstractErrorLearner[AbstractActionValues, DQNState, Transition]):
     r"""Q-learning with a replay buffer and a slow target network $Q^-$, minimising
 
     $$\ell\bigl(Q_\phi(s,a) - r - \gamma\, Q^-(s', a^*)\bigr),
@@ -188,33 +188,48 @@ class DQN(AbstractAlgorithm[AbstractActionValues, DQNState, Transition]):
         self, state: DQNState, batch: Transition, *, key: PRNGKeyArray
     ) -> tuple[DQNState, Metrics]:
         """Take one step on a minibatch, and now and then one of the target."""
+        state, metrics, _ = self.update_with_errors(state, batch, key=key)
+        return state, metrics
+
+    def update_with_errors(
+        self, state: DQNState, batch: Transition, *, key: PRNGKeyArray
+    ) -> tuple[DQNState, Metrics, Float[Array, " batch"]]:
+        """The same, with Q(s, a) − y of each step."""
         if state.twin is not None:
             state = exchanged(state, jr.bernoulli(key))
-        target = self.targets(state, batch)
+        target, weight = self.targets(state, batch), self._replayed(batch).weight
 
         def loss(critic: AbstractActionValues):
             q = taken(critic(batch.observation), batch.action)
-            loss = self.error(q, target).mean()
-            return loss, {"train/loss": loss, "train/q_value": q.mean()}
+            loss = (weight * self.error(q, target)).mean()
+            return loss, ({"train/loss": loss, "train/q_value": q.mean()}, q - target)
 
-        critic, metrics = descend(loss, state.critic, self.optimiser)
+        critic, (metrics, error) = descend(loss, state.critic, self.optimiser)
         updates = state.updates + 1
         rate = jnp.where(updates % self.target_period == 0, self.polyak_rate, 0.0)
         slow = polyak(state.target, critic.model, rate)
         twin = state.twin
         if twin is not None:
             twin = Critic(twin.learner, polyak(twin.target, twin.learner.model, rate))
-        return DQNState(critic, slow, updates, twin), metrics | self._explored(updates)
+        after = DQNState(critic, slow, updates, twin)
+        return after, metrics | self._explored(updates), error
 
     def targets(self, state: DQNState, batch: Transition) -> Float[Array, " batch"]:
-        """r + γ Q⁻(s', a*)."""
+        """r + γ Q⁻(s', a*), with the return of n steps R + γᵐ Q⁻(s', a*)."""
         judge = state.target if state.twin is None else state.twin.target
         judged = judge(batch.next_observation)
         if self.double or self.twin:
             next_value = double_q_value(state.critic.model(batch.next_observation), judged)
         else:
             next_value = max_value(judged)
-        return bellman_target(batch.reward, next_value, batch.terminated, discount=self.discount)
+        discount = self._replayed(batch).discount
+        return bellman_target(batch.reward, next_value, batch.terminated, discount=discount)
+
+    def _replayed(self, batch: Transition) -> Replayed:
+        """A uniform draw of single steps comes without."""
+        if isinstance(batch.record, Replayed):
+            return batch.record
+        return Replayed(self.discount, 1.0)
 
     def error(
         self, q: Float[Array, " batch"], target: Float[Array, " batch"]

@@ -8,9 +8,14 @@ import gymnasium as gym
 import jax.random as jr
 from jaxtyping import PRNGKeyArray
 
+from .. import validate
 from ..algorithms.dqn import DQN, ValueLoss
 from ..nn.build import Activation, Architecture
 from ..nn.values import AbstractActionValues, MeanActionValues
+from ..sources.prioritised import PrioritisedReplay
+from ..sources.protocol import AbstractSource
+from ..sources.replay import Replay
+from ..types import Scalar
 from ..worlds import AbstractWorld
 from .ingredients import Ingredients
 from .replays import off_policy
@@ -36,6 +41,18 @@ class DQNRecipe:
     """Steps that the replay buffer holds."""
     learning_starts: int = 1_000
     """Steps taken at random before the first update."""
+    n_step: int = 1
+    """Steps whose rewards a target sums before it bootstraps."""
+    prioritised: bool = False
+    """Draw steps the more often the larger their last error was."""
+    priority_exponent: Scalar | None = None
+    """α of prioritised: 0 draws uniformly, 1 in proportion to the error; 0.6 without one."""
+    priority_offset: Scalar | None = None
+    """ε of prioritised, added to the error, in units of return; 1e-6 without one."""
+    importance_exponent: Scalar | None = None
+    """β of prioritised at the first update: 1 undoes the draws' bias; 0.4 without one."""
+    importance_updates: int | None = None
+    """Updates over which β grows linearly to 1; 25,000 without a number."""
     hidden: tuple[int, ...] = (128, 128)
     """Widths of the hidden layers."""
     conv_channels: tuple[int, ...] | None = None
@@ -51,12 +68,15 @@ class DQNRecipe:
 
     def build(self, world: AbstractWorld) -> Ingredients:
         """Raises `ValueError` where the settings do not fit the environment or each other."""
+        validate.count("n_step", self.n_step)
         return off_policy(
             self,
             world,
             self.algorithm,
             self._models,
             discount=self.algorithm.discount,
+            num_return_steps=self.n_step,
+            drawn=self._drawn,
         )
 
     def _models(self, nets: Architecture, key: PRNGKeyArray) -> AbstractActionValues:
@@ -66,6 +86,21 @@ class DQNRecipe:
             return network(key)
         first, second = jr.split(key)
         return MeanActionValues((network(first), network(second)))
+
+    def _drawn(self, replay: Replay) -> AbstractSource:
+        """Uniformly, or by priorities."""
+        names = (
+            "priority_exponent",
+            "priority_offset",
+            "importance_exponent",
+            "importance_updates",
+        )
+        given = {name: getattr(self, name) for name in names}
+        if self.prioritised:
+            return PrioritisedReplay(replay, **{k: v for k, v in given.items() if v is not None})
+        for name, value in given.items():
+            validate.unused(name, value, "prioritised replay")
+        return replay
 
 
 TUNED: Mapping[str, DQNRecipe] = {
