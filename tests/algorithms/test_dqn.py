@@ -198,6 +198,11 @@ def by_hand(algorithm, nets, slow, batch, coins):
     adam = optax.adam(algorithm.learning_rate)
     states, learning = [adam.init(net) for net in nets], 0
     rows = np.arange(BATCH)
+
+    def objective(net, target):
+        error = jnp.abs(net(batch.observation)[rows, batch.action] - target)
+        return jnp.mean(jnp.where(error < 1, error**2 / 2, error - 0.5))
+
     for number, coin in enumerate(coins, 1):
         learning = 1 - learning if coin else learning
         chooser = nets[learning] if algorithm.double else slow[learning]
@@ -205,11 +210,7 @@ def by_hand(algorithm, nets, slow, batch, coins):
         judged = values(slow[1 - learning], batch.next_observation)[rows, chosen]
         target = batch.reward + np.where(batch.terminated, 0, 0.9 * judged)
 
-        def objective(net, target: Any = target):
-            error = jnp.abs(net(batch.observation)[rows, batch.action] - target)
-            return jnp.mean(jnp.where(error < 1, error**2 / 2, error - 0.5))
-
-        slope: Any = jax.grad(objective)(nets[learning])
+        slope: Any = jax.grad(objective)(nets[learning], target)
         steps, states[learning] = adam.update(slope, states[learning])
         nets[learning] = optax.apply_updates(nets[learning], steps)
         if number % 3 == 0:
