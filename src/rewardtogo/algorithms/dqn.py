@@ -192,7 +192,7 @@ class DQN(AbstractAlgorithm[AbstractActionValues, DQNState, Transition]):
 
         def loss(critic: AbstractActionValues):
             q = taken(critic(batch.observation), batch.action)
-            loss = self.error(q, target).mean()
+            loss = self.cost(q, target).mean()
             return loss, {"train/loss": loss, "train/q_value": q.mean()}
 
         critic, metrics = descend(loss, state.critic, self.optimiser)
@@ -215,7 +215,7 @@ class DQN(AbstractAlgorithm[AbstractActionValues, DQNState, Transition]):
             next_value = double_q_value(chooser(batch.next_observation), judged)
         return bellman_target(batch.reward, next_value, batch.terminated, discount=self.discount)
 
-    def error(
+    def cost(
         self, q: Float[Array, " batch"], target: Float[Array, " batch"]
     ) -> Float[Array, " batch"]:
         """What each error costs."""
