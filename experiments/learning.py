@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments import baselines
+from experiments.finished import found_in as found_in
 from rewardtogo import validate
 from rewardtogo.algorithms.ppo import Objective
 from rewardtogo.algorithms.reinforce import Baseline
@@ -20,8 +21,8 @@ from rewardtogo.cli.machine import prepare
 from rewardtogo.fit import fit
 from rewardtogo.plot import learning_curves
 from rewardtogo.recipes import Recipe, default_recipe
-from rewardtogo.results import Evaluation, evaluation_from_json
-from rewardtogo.runs import RunFolder, read_json, read_rows
+from rewardtogo.results import Evaluation
+from rewardtogo.runs import RunFolder, read_rows
 from rewardtogo.settings import RunSettings, Settings
 from rewardtogo.statistics import Interval, stratified_bootstrap
 from rewardtogo.worlds import Backend
@@ -144,11 +145,6 @@ def train(name: str, *, anew: bool = False) -> RunFolder:
         shutil.rmtree(path, ignore_errors=True)
     fit(CHECKS[name].settings, run_dir=path, resume=path.exists())
     return RunFolder.open_(path)
-
-
-def found_in(folder: RunFolder) -> Evaluation:
-    """What a finished run found."""
-    return evaluation_from_json(read_json(folder.evaluation))
 
 
 def return_at(folder: RunFolder, steps: int) -> Interval:

@@ -6,7 +6,6 @@ where it was. The peers are in the environment that `benchmarks/peers/install.sh
 """
 
 import dataclasses
-import itertools
 import json
 import subprocess
 import sys
@@ -17,13 +16,14 @@ from typing import Any
 import numpy as np
 from benchmarks import machine
 
+from experiments.finished import found_in, seconds_of
 from rewardtogo import PPO, TRPO, validate
 from rewardtogo.cli.machine import prepare
 from rewardtogo.evaluate import Episodes
 from rewardtogo.fit import fit
 from rewardtogo.plot import learning_curves
 from rewardtogo.recipes import PPORecipe, Recipe, TRPORecipe
-from rewardtogo.results import Evaluation, evaluation, evaluation_from_json
+from rewardtogo.results import Evaluation, evaluation
 from rewardtogo.runs import RunFolder, read_json, read_rows, write_bytes, write_json
 from rewardtogo.settings import RunSettings, Settings
 from rewardtogo.statistics import stratified_bootstrap
@@ -176,13 +176,6 @@ def _peer_results(comparison: Comparison) -> list[dict[str, Any]]:
     return [read_json(_peer_file(comparison, seed)) for seed in range(PEER_SEEDS)]
 
 
-def seconds_of(rows: Sequence[dict[str, Any]]) -> float:
-    """Wall time of a run's training; its clock begins anew where the run was resumed."""
-    times = [0.0, *(row["time/time_elapsed"] for row in rows if row["seed"] == rows[0]["seed"])]
-    steps = itertools.pairwise(times)
-    return sum(after - before if after >= before else after for before, after in steps)
-
-
 def _lines(comparison: Comparison) -> list[str]:
     """Two lines of the table."""
     theirs = _peer_results(comparison)
@@ -194,13 +187,9 @@ def _lines(comparison: Comparison) -> list[str]:
     )
     what = f"{comparison.algorithm.upper()} {comparison.environment}"
     return [
-        _line(what if name == "rewardtogo" else "", name, _found(folder), took)
+        _line(what if name == "rewardtogo" else "", name, found_in(folder), took)
         for name, folder, took in sides
     ]
-
-
-def _found(folder: RunFolder) -> Evaluation:
-    return evaluation_from_json(read_json(folder.evaluation))
 
 
 def _line(what: str, name: str, found: Evaluation, took: str) -> str:

@@ -7,7 +7,7 @@ from benchmarks import page
 from benchmarks.goals import CALL, STEPS, AtMost, Faster, Spread, ratios, spread
 from benchmarks.rows import rows
 from benchmarks.workers import ROOT
-from experiments.mujoco import seconds_of
+from experiments.finished import last_of, seconds_of
 
 
 def reply(seconds, steps=100):
@@ -129,3 +129,10 @@ def test_a_page_without_its_marks_is_refused(tmp_path):
     path.write_text(f"# Title\n{page.END}\n{page.BEGIN}\n")
     with pytest.raises(ValueError, match="must hold the lines"):
         page.check(path)
+
+
+def test_the_last_value_of_each_seed():
+    """Seeds in their order, whatever that of the rows; rows without the tag are passed over."""
+    tags = [(1, 5.0), (0, 2.0), (0, 3.0), (1, None), (0, None)]
+    rows = [{"seed": seed} | ({} if value is None else {"x": value}) for seed, value in tags]
+    assert last_of(rows, "x") == [3.0, 5.0]

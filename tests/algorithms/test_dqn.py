@@ -1,6 +1,7 @@
 import dataclasses
 import itertools
 import operator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -197,17 +198,20 @@ def by_hand(algorithm, nets, slow, batch, coins):
     adam = optax.adam(algorithm.learning_rate)
     states, learning = [adam.init(net) for net in nets], 0
     rows = np.arange(BATCH)
+
+    def objective(net, target):
+        error = jnp.abs(net(batch.observation)[rows, batch.action] - target)
+        return jnp.mean(jnp.where(error < 1, error**2 / 2, error - 0.5))
+
     for number, coin in enumerate(coins, 1):
         learning = 1 - learning if coin else learning
-        chosen = np.argmax(values(nets[learning], batch.next_observation), -1)
+        chooser = nets[learning] if algorithm.double else slow[learning]
+        chosen = np.argmax(values(chooser, batch.next_observation), -1)
         judged = values(slow[1 - learning], batch.next_observation)[rows, chosen]
         target = batch.reward + np.where(batch.terminated, 0, 0.9 * judged)
 
-        def loss(net, target=target):
-            error = jnp.abs(net(batch.observation)[rows, batch.action] - target)
-            return jnp.mean(jnp.where(error < 1, error**2 / 2, error - 0.5))
-
-        steps, states[learning] = adam.update(jax.grad(loss)(nets[learning]), states[learning])
+        slope: Any = jax.grad(objective)(nets[learning], target)
+        steps, states[learning] = adam.update(slope, states[learning])
         nets[learning] = optax.apply_updates(nets[learning], steps)
         if number % 3 == 0:
             average = lambda a, b: (a + b) / 2
@@ -215,9 +219,11 @@ def by_hand(algorithm, nets, slow, batch, coins):
     return nets, slow, learning
 
 
-def test_two_networks_learn_in_turn(twins):
+@pytest.mark.parametrize("double", [False, True])
+def test_two_networks_learn_in_turn(twins, double):
     """Which one is a fair coin; what does not learn keeps weights and optimiser."""
     algorithm, state, batch = twins
+    algorithm = dataclasses.replace(algorithm, double=double)
     keys = jr.split(jr.key(5), 8)
     coins = [bool(jr.bernoulli(key)) for key in keys]
     assert len({*itertools.accumulate(coins, operator.xor)}) == 2
@@ -254,13 +260,15 @@ def test_two_networks_act_on_their_mean(twins):
         assert np.allclose(acting, (one + two) / 2, rtol=1e-12)
 
 
-def test_two_networks_alike_are_double_dqn(problem):
+@pytest.mark.parametrize("double", [False, True])
+def test_two_networks_alike_are_one(problem, double):
     algorithm, state, batch = problem
-    double, twin = (dataclasses.replace(algorithm, **{name: True}) for name in ("double", "twin"))
-    pair = twin.init(MeanActionValues((state.critic.model, state.critic.model)))
-    slow = dataclasses.replace(pair.twin, target=state.target)
-    pair = dataclasses.replace(pair, twin=slow)
-    assert np.array_equal(twin.targets(pair, batch), double.targets(state, batch))
+    one = dataclasses.replace(algorithm, double=double)
+    two = dataclasses.replace(one, twin=True)
+    pair = two.init(MeanActionValues((state.critic.model, state.critic.model)))
+    twin = dataclasses.replace(pair.twin, target=state.target)
+    pair = dataclasses.replace(pair, target=state.target, twin=twin)
+    assert np.array_equal(two.targets(pair, batch), one.targets(state, batch))
 
 
 def test_two_networks_share_the_annealing(problem):
@@ -316,7 +324,6 @@ OUT_OF_RANGE = [
 
 BOLTZMANN = {"exploration": Exploration.BOLTZMANN}
 EXCLUDED = [
-    ({"double": True, "twin": True}, "`double` and `twin` cannot be set together"),
     ({"loss": ValueLoss.SQUARED, "huber_delta": 1.0}, "`huber_delta` is for the huber loss, which"),
     ({"temperature_start": 1.0}, "`temperature_start` is for boltzmann exploration, which is not"),
     ({"temperature_end": 0.1}, "`temperature_end` is for boltzmann exploration, which is not"),

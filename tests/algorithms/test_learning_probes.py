@@ -19,6 +19,7 @@ from rewardtogo.algorithms.sac import SAC
 from rewardtogo.algorithms.sac_v import SACV
 from rewardtogo.envs.probes import Chain, ContinuousTarget
 from rewardtogo.envs.wrappers import ScaledActions, TimeLimit
+from rewardtogo.exploration import Exploration
 from rewardtogo.recipes import (
     A2CRecipe,
     ActorCriticRecipe,
@@ -56,6 +57,21 @@ CHAIN_RECIPES = {
         buffer_size=2000,
         learning_starts=100,
         hidden=(8,),
+    ),
+    "dqn-twin-dueling-boltzmann": DQNRecipe(
+        algorithm=DQN(
+            learning_rate=1e-2,
+            discount=0.9,
+            target_period=20,
+            twin=True,
+            exploration=Exploration.BOLTZMANN,
+            temperature_end=0.01,
+            temperature_updates=300,
+        ),
+        buffer_size=2000,
+        learning_starts=100,
+        hidden=(8, 8),
+        dueling=True,
     ),
     "discrete-sac": DiscreteSACRecipe(
         algorithm=DiscreteSAC(

@@ -24,8 +24,13 @@ class Lottery(AbstractEnvironment):
     Sutton and Barto (2018), example 6.7, with nothing to choose at first.
     """
 
-    observation_space = gym.spaces.Box(0.0, 1.0, (2,), np.float32)
-    action_space = gym.spaces.Discrete(ACTIONS)
+    @property
+    def observation_space(self):
+        return gym.spaces.Box(0.0, 1.0, (2,), np.float32)
+
+    @property
+    def action_space(self):
+        return gym.spaces.Discrete(ACTIONS)
 
     def reset(self, key):
         return (jnp.zeros((), jnp.int32), key), jax.nn.one_hot(0, 2)
@@ -60,7 +65,9 @@ def surplus(**settings):
     evaluate = make_evaluator(
         world, policy_of, num_seeds=SEEDS, num_episodes=5_000, discount=algorithm.discount
     )
-    return evaluate(arrays, 0).q_minus_return.mean(axis=1)
+    found = evaluate(arrays, 0).q_minus_return
+    assert found is not None
+    return found.mean(axis=1)
 
 
 def test_one_network_believes_in_luck_and_two_do_not():

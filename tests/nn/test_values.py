@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from rewardtogo.nn.build import Architecture
+from rewardtogo.nn.encoders import Trunk
 from rewardtogo.nn.values import MeanActionValues
 
 
@@ -33,7 +34,8 @@ def test_dueling_streams_by_hand(hidden, key, x64):
     net = architecture(hidden=hidden).dueling_action_values(key)
     seen = np.asarray(jr.normal(jr.key(1), (2, 5, 3)))
     x = seen
-    if len(hidden) > 1:
+    if isinstance(net.encoder, Trunk):
+        assert len(hidden) > 1
         x = np.tanh(through(net.encoder.layers, x))
         assert [layer.bias.size for layer in net.encoder.layers.layers] == [*hidden[:-1]]
     for stream, outputs in ((net.value, 1), (net.advantages, ACTIONS)):
@@ -63,7 +65,7 @@ def test_both_streams_see_the_same_convolutions(hidden, key, x64):
     value, advantages = through(net.value, features), through(net.advantages, features)
     centred = advantages - advantages.mean(-1, keepdims=True)
     assert np.allclose(net(seen), value + centred, rtol=1e-12)
-    convolutions = net.encoder if len(hidden) == 1 else net.encoder.encoder
+    convolutions = net.encoder.encoder if isinstance(net.encoder, Trunk) else net.encoder
     gradient = jax.grad(lambda net: net(seen).sum())(net).encoder
     assert convolutions.size > 0 and all(np.any(g != 0) for g in jax.tree.leaves(gradient))
 

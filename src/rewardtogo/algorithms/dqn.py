@@ -79,9 +79,9 @@ class DQN(AbstractErrorLearner[AbstractActionValues, DQNState, Transition]):
 
     with the Huber loss ℓ; Mnih et al. (2015), algorithm 1. With `double`, the online network picks
     $a^*$; van Hasselt et al. (2016), section "Double DQN". With `twin`, two networks learn: at each
-    update a fair coin says which, it picks $a^*$, and the other's slow copy judges; actions follow
-    their mean; van Hasselt (2010), algorithm 1, with a minibatch for a step. No bootstrap after
-    termination, one after truncation.
+    update a fair coin says which, and the slow copy of the other one values the $a^*$ that it
+    picks; actions follow their mean; van Hasselt (2010), algorithm 1, with a minibatch for a step.
+    No bootstrap after termination, one after truncation.
 
     **Raises:** `ValueError` for settings out of range, or that exclude each other.
     """
@@ -91,9 +91,9 @@ class DQN(AbstractErrorLearner[AbstractActionValues, DQNState, Transition]):
     learning_rate: Scalar = 1e-3
     """Step size of Adam."""
     double: bool = False
-    """Let the online network choose the action that the target network values."""
+    """Let the online network choose the action that a target network values."""
     twin: bool = False
-    """Train two networks: one chooses the action that the other values."""
+    """Train two networks: each values the actions that the other chooses."""
     target_period: int = 500
     """Updates from one copy of the network to the target to the next."""
     polyak_rate: Scalar = 1.0
@@ -133,8 +133,6 @@ class DQN(AbstractErrorLearner[AbstractActionValues, DQNState, Transition]):
         elif self.huber_delta is not None:
             validate.positive("huber_delta", self.huber_delta)
         validate.count("anneal_updates", self.anneal_updates, least=0)
-        if self.double and self.twin:
-            raise ValueError("`double` and `twin` cannot be set together: each names a judge.")
 
     def _check_temperature(self):
         """The options of ε stay where τ is used: those tuned for an environment hold them."""
@@ -201,7 +199,7 @@ class DQN(AbstractErrorLearner[AbstractActionValues, DQNState, Transition]):
 
         def loss(critic: AbstractActionValues):
             q = taken(critic(batch.observation), batch.action)
-            loss = (weight * self.error(q, target)).mean()
+            loss = (weight * self.cost(q, target)).mean()
             return loss, ({"train/loss": loss, "train/q_value": q.mean()}, q - target)
 
         critic, (metrics, error) = descend(loss, state.critic, self.optimiser)
@@ -216,12 +214,13 @@ class DQN(AbstractErrorLearner[AbstractActionValues, DQNState, Transition]):
 
     def targets(self, state: DQNState, batch: Transition) -> Float[Array, " batch"]:
         """r + γ Q⁻(s', a*), with the return of n steps R + γᵐ Q⁻(s', a*)."""
+        chooser = state.critic.model if self.double else state.target
         judge = state.target if state.twin is None else state.twin.target
         judged = judge(batch.next_observation)
-        if self.double or self.twin:
-            next_value = double_q_value(state.critic.model(batch.next_observation), judged)
-        else:
+        if chooser is judge:
             next_value = max_value(judged)
+        else:
+            next_value = double_q_value(chooser(batch.next_observation), judged)
         discount = self._replayed(batch).discount
         return bellman_target(batch.reward, next_value, batch.terminated, discount=discount)
 
@@ -231,7 +230,7 @@ class DQN(AbstractErrorLearner[AbstractActionValues, DQNState, Transition]):
             return batch.record
         return Replayed(self.discount, 1.0)
 
-    def error(
+    def cost(
         self, q: Float[Array, " batch"], target: Float[Array, " batch"]
     ) -> Float[Array, " batch"]:
         """What each error costs."""

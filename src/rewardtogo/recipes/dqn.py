@@ -119,4 +119,13 @@ TUNED: Mapping[str, DQNRecipe] = {
         num_updates=128,
         normalise_observation=True,
     ),
+    # An update for every eight steps, on a flat network: convolutions cost several times as much.
+    "MinAtar/Breakout-v1": DQNRecipe(
+        algorithm=DQN(target_period=250, epsilon_end=0.02, epsilon_updates=25_000),
+        num_envs=8,
+        num_steps=8,
+        num_updates=8,
+        conv_channels=(),
+        total_steps=2_000_000,
+    ),
 }
