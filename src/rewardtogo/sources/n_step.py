@@ -1,6 +1,7 @@
 """Returns of several steps, summed when a step is drawn from a ring."""
 
 import jax
+import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
@@ -29,7 +30,7 @@ def n_step(
     written last.
     """
     rows = ring.reward.shape[0]
-    ahead = jnp.arange(num_steps)
+    ahead = lax.broadcasted_iota(row.dtype, (*row.shape, num_steps), row.ndim)
     path, column = (row[..., None] + ahead) % rows, env[..., None]
     boundary = ring.terminated[path, column] | ring.truncated[path, column]
     ended = jnp.asarray(boundary, jnp.int32)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import equinox as eqx
+import jax.lax as lax
 import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Int, PRNGKeyArray
@@ -109,8 +110,8 @@ class PrioritisedReplay(AbstractPrioritisedSource):
     ) -> tuple[Transition, Int[Array, " batch"]]:
         steps, tree = memory.steps, memory.priorities.tree
         size, num_envs = chance.coarse.size, steps.reward.shape[1]
-        parts = (jnp.arange(size) + chance.coarse) / size
-        place = found(tree, parts * tree.total, chance.fine)
+        part = tree.total / size
+        place = found(tree, jnp.arange(size) * part + chance.coarse * part, chance.fine)
         row, env = place // num_envs, place % num_envs
         batch = self.replay.looked_up(steps, row, env, index=index)
         weight = importance_weights(
@@ -119,7 +120,9 @@ class PrioritisedReplay(AbstractPrioritisedSource):
             exponent=self.exponent(index),
         )
         weighted = eqx.tree_at(lambda t: t.record.weight, batch, weight / jnp.max(weight))
-        return weighted, place
+        # Without the barrier XLA reads a weight after the update has written priorities, for which
+        # it copies the tree.
+        return lax.optimization_barrier((weighted, place))
 
     def learned(
         self, priorities: Priorities, place: Int[Array, " batch"], error: Float[Array, " batch"]

@@ -53,18 +53,19 @@ def written(tree: SumTree, index: Int[Array, " n"], weight: Float[Array, " n"]) 
 
 
 def found(tree: SumTree, target: Float[Array, " n"], fine: Float[Array, " n"]) -> Int[Array, " n"]:
-    """The index i with $W_{i-1} \\le$ target $< W_i$, where $W_i$ sums the weights up to i.
+    """Draw by two numbers: a block of two levels, and an index within it, both in proportion.
 
-    Never one of weight 0, whatever rounding has done to `target`, as long as one is positive.
+    The block is the one in which the running sum of the weights passes `target`. Within it, `fine`
+    of its sum takes over, since float32 near the sum of a million weights steps over small ones.
+    Never a weight of 0, whatever rounding does, as long as there is another.
 
-    **Arguments:** `target` in [0, total). `fine` in [0, 1), uniform: what `target` lost when it was
-    rounded. Among a million weights half a float32's last digit is a whole weight of small size.
+    **Arguments:** `target` in [0, total). `fine` in [0, 1).
     """
     block = jnp.zeros(target.shape, jnp.int32)
     for height in reversed(range(len(tree.levels))):
-        if height == 1:
-            target = target + fine * jnp.finfo(target.dtype).eps * tree.total
         children = _blocks(tree.levels[height])[block]
+        if height == 1:
+            target = fine * jnp.sum(children, axis=-1)
         before = jnp.cumsum(children, axis=-1) - children
         # The first positive child has exactly 0 before it: there is always one to take.
         child = lax.broadcasted_iota(jnp.int32, children.shape, 1)
