@@ -35,12 +35,14 @@ VARIANTS: dict[str, str] = {
     "double": "--double",
     "twin": "--twin",
     "dueling": "--dueling",
-    "prioritised": "--prioritised",
+    "prioritised": "--prioritised --importance-updates 250000",
     "n-step": "--n-step 3",
     "squared": "--loss squared",
     "polyak": "--target-period 1 --polyak-rate 0.005",
     "boltzmann": "--exploration boltzmann --temperature-start 1 --temperature-end 0.02",
-    "together": "--double --dueling --prioritised --n-step 3",
+    "half the updates": "--num-updates 4",
+    "twice the updates": "--num-updates 16",
+    "together": "--double --dueling --n-step 3 --prioritised --importance-updates 250000",
 }
 
 
@@ -66,7 +68,7 @@ class Options:
     def folder(self, variant: str) -> RunFolder:
         """Runs of another environment or length stand apart."""
         what = f"{self.env.replace('/', '-')}-{self.steps}-{self.seeds}"
-        return RunFolder(RUNS / what / variant)
+        return RunFolder(RUNS / what / variant.replace(" ", "-"))
 
     def base(self) -> DQNRecipe:
         """The tuned settings; exploration takes the same share of the run, whatever its length."""

@@ -121,7 +121,9 @@ TUNED: Mapping[str, DQNRecipe] = {
     ),
     # An update for every eight steps, on a flat network: convolutions cost several times as much.
     "MinAtar/Breakout-v1": DQNRecipe(
-        algorithm=DQN(target_period=250, epsilon_end=0.02, epsilon_updates=25_000),
+        algorithm=DQN(
+            learning_rate=3e-4, target_period=250, epsilon_end=0.02, epsilon_updates=25_000
+        ),
         num_envs=8,
         num_steps=8,
         num_updates=8,
