@@ -1,5 +1,5 @@
 # pyright: reportMissingImports=false
-"""Q-learning on FrozenLake8x8 by MushroomRL: its agent, its `Core`, its wrapper of Gym; one seed."""
+"""Q-learning on FrozenLake8x8 by MushroomRL: its agent, its `Core`, its Gym; one seed."""
 
 import protocol  # first, so that nothing a library prints reaches standard output
 
@@ -18,7 +18,7 @@ def main() -> None:
     parser = protocol.arguments(__doc__)
     parser.add_argument("--steps", type=int, default=50_000, help="steps a repetition")
     arguments = parser.parse_args()
-    np.random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - what MushroomRL draws from
     environment = Gym("FrozenLake8x8-v1", horizon=lake.LIMIT, gamma=lake.DISCOUNT)
     policy = EpsGreedy(Parameter(lake.EPSILON))
     agent = QLearning(environment.info, policy, Parameter(lake.STEP_SIZE))
