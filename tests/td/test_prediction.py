@@ -1,5 +1,7 @@
 """Each method of prediction against the pseudocode of its book, written in NumPy."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -301,3 +303,30 @@ def test_bad_records():
         follow([[(1, 0.0, 2, False, False), (3, 0.0, 1, False, False)]])
     with pytest.raises(ValueError, match="`initial_value` must be one number or one for each"):
         follow(EPISODES, initial_value=np.zeros(2))
+
+
+GOOD: dict[str, Any] = {
+    "state": np.array([0, 1]),
+    "action": np.array([0, 0]),
+    "reward": np.array([0.0, 1.0]),
+    "next_state": np.array([1, 2]),
+    "terminated": np.array([False, True]),
+    "truncated": np.array([False, False]),
+}
+FIELDS = [
+    ("state", np.array([0, -1]), "`state` at step 1 is -1, outside the table of 5 states"),
+    ("state", np.array([0.0, 1.0]), "`state` must hold whole numbers; got float64"),
+    ("next_state", np.array([1, 5]), "`next_state` at step 1 is 5, outside"),
+    ("reward", np.array([0.0, np.nan]), "`reward` at step 1 is nan; it must be finite"),
+    ("reward", np.array(["a", "b"]), "`reward` must be an array of numbers"),
+    ("terminated", np.array([0, 1]), "`terminated` must hold booleans; got int64"),
+    ("truncated", np.zeros(3, bool), "must be arrays of one length"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "message"), FIELDS)
+def test_bad_fields_of_records(name, value, message):
+    follow = lambda steps: values_from(TD0(), steps, num_states=STATES, discount=GAMMA)
+    assert follow(Experience(**GOOD))[1] > 0
+    with pytest.raises(ValueError, match=message):
+        follow(Experience(**(GOOD | {name: value})))

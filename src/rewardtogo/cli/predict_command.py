@@ -1,7 +1,6 @@
 """`rtg predict METHOD PROBLEM`: learn the values of a policy from samples, against the truth."""
 
 import dataclasses
-import enum
 import json
 import time
 from collections.abc import Sequence
@@ -34,13 +33,6 @@ METHODS = {
 }
 
 
-class Policy(enum.Enum):
-    """Whose values are learned."""
-
-    UNIFORM = "uniform"
-    OPTIMAL = "optimal"
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Predict:
     method: tyro.conf.Positional[str | None] = None
@@ -57,8 +49,8 @@ class Predict:
     """The trace of td-lambda; dutch, true online TD(λ), by default."""
     n: tuple[int, ...] = ()
     """Rewards before the value in n-step, each one of them; 4 by default."""
-    policy: Policy = Policy.UNIFORM
-    """Whose values: all actions equally likely, or the best one."""
+    policy: str = "uniform"
+    """Whose values: uniform, optimal, or a file with π(a|s), a row a state (.csv, .npy, .npz)."""
     episodes: int = 10
     """Of each run."""
     seeds: int = 100
@@ -87,9 +79,9 @@ def run(argv: Sequence[str]) -> int:
     )
     variants = _variants(options)
     if options.picture is not None:
-        from ..drawing import require_suffix
+        from ..drawing import require_writable
 
-        require_suffix(options.picture)
+        require_writable(options.picture)
     from ..tabular.catalogue import problem, problem_names
     from .machine import prepare
 
@@ -160,13 +152,18 @@ def _predictions(
     }
 
 
-def _policy(named: Problem, policy: Policy) -> np.ndarray:
-    mdp = named.mdp
-    if policy is Policy.UNIFORM:
-        return np.full((mdp.num_states, mdp.num_actions), 1 / mdp.num_actions)
+def _policy(named: Problem, policy: str) -> np.ndarray:
     from ..tabular.answers import answer
+    from ..tabular.files import POLICY_SUFFIXES, read_policy
 
-    return np.eye(mdp.num_actions)[answer(mdp).policy]
+    states, actions = named.mdp.num_states, named.mdp.num_actions
+    if policy.endswith(POLICY_SUFFIXES):
+        return read_policy(policy, num_states=states, num_actions=actions)
+    files = [f"FILE{suffix}" for suffix in POLICY_SUFFIXES]
+    validate.one_of("policy", policy, ["uniform", "optimal", *files])
+    if policy == "uniform":
+        return np.full((states, actions), 1 / actions)
+    return np.eye(actions)[answer(named.mdp).policy]
 
 
 def _as_text(
@@ -176,10 +173,11 @@ def _as_text(
     exact, counted = first.exact[first.counted], int(first.counted.sum())
     width = max(len("method"), *map(len, found))
     lines = [
-        f"{named.name}, discount {named.mdp.discount:g}, {options.policy.value} policy: {counted} "
+        f"{named.name}, discount {named.mdp.discount:g}, {_whose(options)}: {counted} "
         f"states, exact values from {exact.min():.4g} to {exact.max():.4g}",
         f"{options.method}: {options.seeds} seeds of {options.episodes} episodes, "
         f"{len(options.step_sizes)} step sizes; {seconds:.2f} s, compiling included",
+        f"the step sizes {_promise(options.step_decay)}",
         "",
         f"{'method':<{width}}  best α  RMS error [95 %]",
     ]
@@ -195,6 +193,21 @@ def _as_text(
         skipped = ", and nothing learned from them" if "mc" in str(options.method) else ""
         lines.append(f"{100 * first.truncated:.3g} % of the episodes were truncated{skipped}.")
     return "\n".join(lines)
+
+
+def _whose(options: Predict) -> str:
+    named = options.policy in ("uniform", "optimal")
+    return f"{options.policy} policy" if named else f"policy of {options.policy}"
+
+
+def _promise(decay: float) -> str:
+    """Whether α n^(−ω) is such that values converge with probability 1."""
+    from ..td.step_sizes import settles
+
+    if settles(decay):
+        return "meet the conditions of Robbins and Monro"
+    why = "they are constant" if decay == 0 else f"the sum of n^-{2 * decay:g} is infinite"
+    return f"do not meet the conditions of Robbins and Monro, so that V does not settle: {why}"
 
 
 def _as_json(named: Problem, found: "dict[str, Prediction]", options: Predict) -> dict[str, Any]:
@@ -217,7 +230,7 @@ def _as_json(named: Problem, found: "dict[str, Prediction]", options: Predict) -
     return {
         "problem": named.name,
         "discount": named.mdp.discount,
-        "policy": options.policy.value,
+        "policy": options.policy,
         "method": options.method,
         "episodes": options.episodes,
         "seeds": options.seeds,

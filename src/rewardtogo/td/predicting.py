@@ -11,10 +11,12 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
+from numpy.typing import ArrayLike
 
 from .. import validate
 from ..programs import spread
 from ..statistics import Interval, stratified_bootstrap
+from ..tabular.checks import as_floats
 from ..tabular.evaluation import state_values
 from ..tabular.mdp import AbstractMDP
 from ..types import AnyArray
@@ -63,9 +65,9 @@ class Prediction:
 def predict(
     method: AbstractPredictor,
     mdp: AbstractMDP,
-    policy: Float[AnyArray, "states actions"],
+    policy: ArrayLike,
     *,
-    step_sizes: Sequence[float],
+    step_sizes: Sequence[float] | ArrayLike,
     episodes: int = 10,
     seeds: int = 100,
     seed: int = 0,
@@ -86,7 +88,11 @@ def predict(
     are no distribution, values that do not exist at γ = 1, and for Monte Carlo if episodes never
     end.
     """
-    _check_numbers(step_sizes, episodes, seeds, seed)
+    validate.instance("method", method, AbstractPredictor)
+    validate.instance("mdp", mdp, AbstractMDP)
+    sizes = _checked_sizes(step_sizes)
+    _check_numbers(episodes, seeds, seed)
+    policy = as_floats("policy", policy)
     if policy.shape != (mdp.num_states, mdp.num_actions):
         raise ValueError(
             f"`policy` must have a row for each of {mdp.num_states} states and a column for each "
@@ -94,14 +100,14 @@ def predict(
         )
     exact = np.asarray(state_values(mdp, policy))
     world = dynamics(mdp, max_steps=max_steps)
-    visited = _visited(world, np.asarray(policy))
+    visited = _visited(world, policy)
     _check_ending(method, world, visited)
     counted = visited & ~np.asarray(mdp.terminal)
-    setting = _setting(world, np.asarray(policy), exact, counted, initial_value)
-    runs = _runs(method, setting, step_sizes, jr.split(jr.key(seed), seeds), episodes)
-    shaped = lambda x: np.asarray(x).reshape(len(step_sizes), seeds, -1)
+    setting = _setting(world, policy, exact, counted, initial_value)
+    runs = _runs(method, setting, sizes, jr.split(jr.key(seed), seeds), episodes)
+    shaped = lambda x: np.asarray(x).reshape(len(sizes), seeds, -1)
     return Prediction(
-        step_sizes=tuple(step_sizes),
+        step_sizes=sizes,
         errors=shaped(runs.errors),
         values=shaped(runs.estimate.values),
         exact=exact,
@@ -220,11 +226,16 @@ def _visited(world: Dynamics, policy: np.ndarray) -> np.ndarray:
         visited = more
 
 
-def _check_numbers(step_sizes: Sequence[float], episodes: int, seeds: int, seed: int) -> None:
-    if not len(step_sizes):
-        raise ValueError("`step_sizes` is empty: at least one is needed.")
-    for size in step_sizes:
-        validate.in_interval("step_sizes", float(size), 0.0, 1.0, open_low=True)
+def _checked_sizes(step_sizes: Sequence[float] | ArrayLike) -> tuple[float, ...]:
+    sizes = as_floats("step_sizes", step_sizes)
+    if sizes.ndim != 1 or not sizes.size:
+        raise ValueError(f"`step_sizes` must be a list of at least one; got {step_sizes!r}.")
+    for size in sizes.tolist():
+        validate.in_interval("step_sizes", size, 0.0, 1.0, open_low=True)
+    return tuple(sizes.tolist())
+
+
+def _check_numbers(episodes: int, seeds: int, seed: int) -> None:
     validate.count("episodes", episodes)
     validate.count("seeds", seeds)
     validate.whole_seed("seed", seed)

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from .. import validate
+from ..tabular.checks import as_floats
 from ..types import AnyArray, Scalar
 from .dynamics import Experience
 
@@ -113,12 +114,13 @@ def spread_value(
     value: float | Float[AnyArray, " given"], num_states: int
 ) -> Float[np.ndarray, " states"]:
     """One value for all states, or one each; **Raises:** `ValueError` for anything else."""
-    values = np.asarray(value, jnp.result_type(float))
+    values = as_floats("initial_value", value).astype(jnp.result_type(float))
     if values.shape not in ((), (num_states,)):
         raise ValueError(
             f"`initial_value` must be one number or one for each of {num_states} states; got "
             f"shape {values.shape}."
         )
-    if not np.isfinite(values).all():
-        raise ValueError("`initial_value` must be finite.")
+    wrong = values[~np.isfinite(values)]
+    if wrong.size:
+        raise ValueError(f"`initial_value` must be finite; got {wrong[0]}.")
     return np.broadcast_to(values, num_states)

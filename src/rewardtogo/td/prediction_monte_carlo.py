@@ -7,6 +7,7 @@ import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from .. import validate
 from ..types import Scalar
 from .dynamics import Experience
 from .prediction import AbstractPredictor, Estimate, check_steps, moved, untouched
@@ -41,7 +42,8 @@ class MonteCarlo(AbstractPredictor):
     every visit biased but consistent (Singh and Sutton, 1996, theorems 6 and 7). Nothing is
     learned from a truncated episode: its returns are not known. Memory for one episode.
 
-    **Raises:** `ValueError` for a step size outside (0, 1] or a decay outside [0, 1].
+    **Raises:** `ValueError` for a step size outside (0, 1], a decay outside [0, 1], or visits that
+    are no `Visits`.
     """
 
     visits: Visits = Visits.FIRST
@@ -53,6 +55,7 @@ class MonteCarlo(AbstractPredictor):
 
     def __check_init__(self):
         check_steps(self)
+        validate.instance("visits", self.visits, Visits)
 
     def init(self, values: Float[Array, " states"], *, max_steps: int) -> Estimate:
         zero = jnp.zeros((), jnp.int32)

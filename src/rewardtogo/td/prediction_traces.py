@@ -49,7 +49,8 @@ class TDLambda(AbstractPredictor):
     $\hat V$ being $V(S_t)$ before the last update: exactly the on-line λ-return (van Seijen et
     al., 2016, theorem 1). A step costs O(|S|): all traces fade.
 
-    **Raises:** `ValueError` for a step size outside (0, 1], or a decay or λ outside [0, 1].
+    **Raises:** `ValueError` for a step size outside (0, 1], a decay or λ outside [0, 1], or a trace
+    that is no `Trace`.
     """
 
     trace: Trace = Trace.DUTCH
@@ -63,6 +64,7 @@ class TDLambda(AbstractPredictor):
 
     def __check_init__(self):
         check_steps(self)
+        validate.instance("trace", self.trace, Trace)
         validate.unit_interval("trace_decay", self.trace_decay)
 
     def init(self, values: Float[Array, " states"], *, max_steps: int) -> Estimate:
