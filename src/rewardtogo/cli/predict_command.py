@@ -206,7 +206,7 @@ def _promise(decay: float) -> str:
 
     if settles(decay):
         return "meet the conditions of Robbins and Monro"
-    why = "they are constant" if decay == 0 else f"the sum of n^-{2 * decay:g} is infinite"
+    why = "they are constant" if decay == 0 else "the sum of their squares is infinite"
     return f"do not meet the conditions of Robbins and Monro, so that V does not settle: {why}"
 
 
