@@ -19,6 +19,7 @@ EXPECTED = {
     "Gridworld-4x4": (16, 4, 1.0),
     "Gridworld-5x5": (25, 4, 0.9),
     "JacksCarRental": (441, 11, 0.9),
+    "MaximisationBias": (3, 10, 1.0),
     "RandomWalk-19": (21, 2, 1.0),
     "RandomWalk-5": (7, 2, 1.0),
     "RiverSwim": (6, 2, 0.95),

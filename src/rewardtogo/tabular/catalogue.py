@@ -17,7 +17,7 @@ from .problems.gambling import blackjack, gambler
 from .problems.grids import gridworld_4x4, gridworld_5x5, slippery_grid, windy_gridworld
 from .problems.gymnasium_tables import gymnasium_names, gymnasium_problem
 from .problems.stock import forest, jacks_car_rental
-from .problems.walks import chain, random_walk, river_swim, short_corridor
+from .problems.walks import chain, maximisation_bias, random_walk, river_swim, short_corridor
 
 
 _NAMED: dict[str, Callable[[], Problem]] = {
@@ -28,6 +28,7 @@ _NAMED: dict[str, Callable[[], Problem]] = {
     "Gridworld-4x4": gridworld_4x4,
     "Gridworld-5x5": gridworld_5x5,
     "JacksCarRental": jacks_car_rental,
+    "MaximisationBias": maximisation_bias,
     "RiverSwim": river_swim,
     "ShortCorridor": short_corridor,
     "WindyGridworld": windy_gridworld,

@@ -6,6 +6,7 @@ from plain_values import optimal_values
 
 from rewardtogo.tabular.catalogue import problem
 from rewardtogo.tabular.evaluation import state_values
+from rewardtogo.tabular.mdp import TabularMDP
 from rewardtogo.tabular.successors import dense
 
 
@@ -47,6 +48,16 @@ def test_short_corridors_best_aliased_policy():
     assert worth(best) > max(worth(best - 1e-3), worth(best + 1e-3))
     assert round(worth(0.95)) == -44 and round(worth(0.05)) == -82
     assert np.allclose(optimal_values(found.mdp), [-3, -2, -1, 0], rtol=1e-12)
+
+
+def test_the_bias_of_the_maximum_is_not_in_the_process():
+    """Example 6.7: B costs 0.1 whatever is done there, noisily, and A nothing if one goes right."""
+    mdp = problem("MaximisationBias").mdp
+    assert np.allclose(optimal_values(mdp), [0, -0.1, 0], rtol=1e-12)
+    left = np.eye(10)[np.zeros(3, int)]
+    assert np.allclose(state_values(mdp, left), [-0.1, -0.1, 0], rtol=1e-12)
+    assert isinstance(mdp, TabularMDP) and mdp.reward_noise is not None
+    assert np.array_equal(mdp.reward_noise, np.outer([0, 1, 0], np.ones(10)))
 
 
 def long_run(mdp, action):

@@ -76,6 +76,34 @@ def short_corridor() -> Problem:
     )
 
 
+def maximisation_bias() -> Problem:
+    """Sutton and Barto (2018), example 6.7: the largest of ten noisy numbers looks good.
+
+    From A half of the actions end the episode for 0, the others lead to B for 0; from B each ends
+    it for a reward drawn from N(−0.1, 1). The book gives A one action of each kind; here all
+    states have the same ten, and under ε-greedy the optimal share of left is again ε/2.
+    """
+    transition = np.zeros((3, 10, 3))
+    transition[0, :5, 1] = transition[0, 5:, 2] = transition[1:, :, 2] = 1
+    reward, noise = np.zeros((3, 10)), np.zeros((3, 10))
+    reward[1], noise[1] = -0.1, 1.0
+    mdp = tabular_mdp(
+        transition,
+        reward,
+        [1.0, 0.0, 0.0],
+        discount=1.0,
+        terminal=[False, False, True],
+        reward_noise=noise,
+    )
+    return Problem(
+        name="MaximisationBias",
+        mdp=mdp,
+        source="Sutton and Barto (2018), example 6.7",
+        states=("A", "B", "end"),
+        actions=tuple(f"{way} {i}" for way in _LEFT_RIGHT for i in range(1, 6)),
+    )
+
+
 def river_swim() -> Problem:
     """Strehl and Littman (2008): against the current to a reward that is hard to reach.
 
