@@ -6,7 +6,7 @@ from .algorithms.actor_critic import OneStepActorCritic as OneStepActorCritic
 from .algorithms.ddpg import DDPG as DDPG
 from .algorithms.discrete_sac import DiscreteSAC as DiscreteSAC
 from .algorithms.dpg import DPG as DPG, NextAction as NextAction
-from .algorithms.dqn import DQN as DQN
+from .algorithms.dqn import DQN as DQN, ValueLoss as ValueLoss
 from .algorithms.normalised import Normalised as Normalised
 from .algorithms.npg import NPG as NPG
 from .algorithms.off_policy_pg import (
@@ -21,6 +21,7 @@ from .algorithms.td3 import TD3 as TD3
 from .algorithms.trpo import TRPO as TRPO, Divergence as Divergence
 from .envs.history import History as History
 from .envs.registry import make as make
+from .exploration import Exploration as Exploration
 from .fit import fit as fit
 from .recipes import (
     A2CRecipe as A2CRecipe,

@@ -15,10 +15,13 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from .envs.host import AbstractPool
 from .envs.protocol import AbstractEnvironment
+from .losses.q_learning import max_value
+from .nn.distributions import AbstractDistribution, EpsilonGreedy
 from .nn.policies import AbstractPolicy
 from .programs import spread
 from .sources.host import step_pool
 from .sources.rollout import repeated, select
+from .types import Scalar
 from .worlds import AbstractWorld, HostWorld, JaxWorld
 
 
@@ -33,10 +36,11 @@ APART = 2**31
 
 
 class Episodes(NamedTuple):
-    """Undiscounted returns and lengths, `[seed, episode]`."""
+    """Undiscounted returns and lengths, `[seed, episode]`, and the gauge of action values."""
 
     returns: np.ndarray
     lengths: np.ndarray
+    q_minus_return: np.ndarray | None = None  # for policies that are greedy in a Q̂
 
 
 Evaluator = Callable[[PyTree, int], Episodes]
@@ -48,25 +52,48 @@ def make_evaluator(
     *,
     num_seeds: int,
     num_episodes: int,
+    discount: Scalar,
 ) -> Evaluator:
-    """Return `(arrays, seed) → Episodes`: each training seed's policy on fresh episodes.
+    r"""Return `(arrays, seed) → Episodes`: each training seed's policy on fresh episodes.
 
     In JAX all seeds get the same start states; on the host each gets its own.
 
-    **Arguments:** `policy_of`: from one seed's arrays to its policy.
+    Where the policy is greedy in a $\hat Q$, an episode of $T$ steps also gauges
+
+    $$\hat Q(s_0, a_0) - \sum_{t<T} \gamma^t r_t - [\text{cut}]\,\gamma^T \max_a \hat Q(s_T, a)$$
+
+    of mean 0 where $\hat Q$ is that policy's own; van Hasselt et al. (2016), section
+    "Overoptimism due to estimation errors". To leave out episodes that were cut would keep those
+    that failed; what $\hat Q$ says at the cut hides $\gamma^T$ of its bias.
+
+    **Arguments:** `policy_of`: from one seed's arrays to its policy. `discount`: γ of the gauge.
     """
     if isinstance(world, JaxWorld):
-        return _jax_evaluator(world, policy_of, num_seeds, num_episodes)
+        return _jax_evaluator(world, policy_of, num_seeds, num_episodes, discount)
     assert isinstance(world, HostWorld)
-    return _host_evaluator(world, policy_of, num_seeds, num_episodes)
+    return _host_evaluator(world, policy_of, num_seeds, num_episodes, discount)
 
 
-def _jax_evaluator(world: JaxWorld, policy_of, num_seeds: int, num_episodes: int) -> Evaluator:
+def believed_value(distribution: AbstractDistribution) -> Float[Array, "*batch"] | None:
+    """Q̂ of the best action, where actions are chosen by their values."""
+    if not isinstance(distribution, EpsilonGreedy):
+        return None
+    return max_value(distribution.action_values)
+
+
+def _jax_evaluator(
+    world: JaxWorld, policy_of, num_seeds: int, num_episodes: int, discount: Scalar
+) -> Evaluator:
     max_steps = world.max_steps or MAX_STEPS
 
     def one_seed(arrays, key):
         return episode_returns(
-            world.env, policy_of(arrays), num_episodes=num_episodes, max_steps=max_steps, key=key
+            world.env,
+            policy_of(arrays),
+            num_episodes=num_episodes,
+            max_steps=max_steps,
+            discount=discount,
+            key=key,
         )
 
     compiled = jax.jit(spread(one_seed, num_seeds, shared=1))
@@ -84,37 +111,48 @@ def episode_returns(
     *,
     num_episodes: int,
     max_steps: int,
+    discount: Scalar,
     key: PRNGKeyArray,
-) -> tuple[Float[Array, " episode"], Int[Array, " episode"]]:
-    """Run `num_episodes` side by side to their ends, or to `max_steps`: returns and lengths."""
+) -> tuple[Float[Array, " episode"], Int[Array, " episode"], Float[Array, " episode"] | None]:
+    """Run `num_episodes` side by side to their ends, or to `max_steps`: an `Episodes` of arrays."""
     env_state, observation = jax.vmap(env.reset)(jr.split(key, num_episodes))
     memory = repeated(policy.initial_memory(), num_episodes)
-    alive = jnp.ones(num_episodes, bool)
-    returns, lengths = jnp.zeros(num_episodes), jnp.zeros(num_episodes, jnp.int32)
     static = eqx.filter((env_state, memory), eqx.is_array, inverse=True)
+    gauged = believed_value(policy(observation, memory)[0]) is not None
 
     def going(carry):
-        *_, alive, _, _, time = carry
-        return jnp.any(alive) & (time < max_steps)
+        *_, alive, cut, _, _ = carry
+        return jnp.any(alive | cut)
 
     def step(carry):
-        arrays, observation, alive, returns, lengths, time = carry
+        arrays, observation, alive, cut, played, time = carry
         env_state, memory = eqx.combine(arrays, static)
         distribution, memory = policy(observation, memory)
         env_state, out = jax.vmap(env.step)(env_state, distribution.mode())
-        returns = returns + jnp.where(alive, out.reward, 0).astype(returns.dtype)
-        lengths = lengths + alive
-        alive = alive & ~(out.terminated | out.truncated)
+        returns, lengths, surplus = played
+        reward = jnp.where(alive, out.reward, 0).astype(returns.dtype)
+        believed = believed_value(distribution)
+        if believed is not None:
+            # At the start; and against it, where the step before was the last before a cut.
+            says = jnp.where(time == 0, believed, jnp.where(cut, -believed, 0))
+            surplus = surplus + discount**time * (says - reward)
+        played = (returns + reward, lengths + alive, surplus)
+        ended = out.terminated | out.truncated | (time + 1 >= max_steps)
+        cut = alive & ended & ~out.terminated & gauged
         arrays = eqx.filter((env_state, memory), eqx.is_array)
-        return arrays, out.observation, alive, returns, lengths, time + 1
+        return arrays, out.observation, alive & ~ended, cut, played, time + 1
 
     arrays = eqx.filter((env_state, memory), eqx.is_array)
-    carry = (arrays, observation, alive, returns, lengths, jnp.zeros((), jnp.int32))
-    *_, returns, lengths, _ = lax.while_loop(going, step, carry)
-    return returns, lengths
+    alive, zero = jnp.ones(num_episodes, bool), jnp.zeros(num_episodes)
+    played = (zero, jnp.zeros(num_episodes, jnp.int32), zero)
+    carry = (arrays, observation, alive, ~alive, played, jnp.zeros((), jnp.int32))
+    *_, (returns, lengths, surplus), _ = lax.while_loop(going, step, carry)
+    return returns, lengths, surplus if gauged else None
 
 
-def _host_evaluator(world: HostWorld, policy_of, num_seeds: int, num_episodes: int) -> Evaluator:
+def _host_evaluator(
+    world: HostWorld, policy_of, num_seeds: int, num_episodes: int, discount: Scalar
+) -> Evaluator:
     num_envs = min(num_episodes, 10)
 
     def one_seed(arrays, observation, memory, begins):
@@ -122,18 +160,20 @@ def _host_evaluator(world: HostWorld, policy_of, num_seeds: int, num_episodes: i
         initial = repeated(policy.initial_memory(), num_envs)
         memory = initial if memory is None else select(begins, initial, memory)
         distribution, memory = policy(observation, memory)
-        return distribution.mode(), memory
+        return distribution.mode(), memory, believed_value(distribution)
 
     act = jax.jit(spread(one_seed, num_seeds, shared=0))
 
     def run(arrays: PyTree, seed: int) -> Episodes:
         with contextlib.closing(world.pool(num_envs, run_seed=seed + APART)) as pool:
-            return _play(pool, ft.partial(act, arrays), num_seeds, num_episodes)
+            return _play(pool, ft.partial(act, arrays), num_seeds, num_episodes, discount)
 
     return run
 
 
-def _play(pool: AbstractPool, act: Callable, num_seeds: int, num_episodes: int) -> Episodes:
+def _play(
+    pool: AbstractPool, act: Callable, num_seeds: int, num_episodes: int, discount: Scalar
+) -> Episodes:
     """Every environment plays its share of the episodes, whatever their lengths.
 
     To take the episodes that end first would favour short ones.
@@ -141,19 +181,29 @@ def _play(pool: AbstractPool, act: Callable, num_seeds: int, num_episodes: int) 
     num_envs = pool.num_envs // num_seeds
     share = -(-num_episodes // num_envs)
     shape, limit = (num_seeds, num_envs), pool.max_episode_steps or MAX_STEPS
-    finished: list[list[tuple[float, int]]] = [[] for _ in range(pool.num_envs)]
+    by_seed = lambda x: x.reshape(*shape, *x.shape[1:])
+    finished: list[list[tuple[float, int, float]]] = [[] for _ in range(pool.num_envs)]
     observation, memory, ended = pool.reset(), None, np.ones(pool.num_envs, bool)
-    total, length = np.zeros(pool.num_envs), np.zeros(pool.num_envs, int)
+    played = (np.zeros(pool.num_envs), np.zeros(pool.num_envs, int), np.zeros(pool.num_envs))
+    believed = None
     while any(len(episodes) < share for episodes in finished):
-        by_seed = observation.reshape(*shape, *observation.shape[1:])
-        action, memory = act(by_seed, memory, ended.reshape(shape))
+        action, memory, believed = act(by_seed(observation), memory, by_seed(ended))
         step = step_pool(pool, num_seeds, action)
+        total, length, surplus = played
+        if believed is not None:
+            says = np.where(length == 0, np.asarray(believed).reshape(-1), 0)
+            surplus = surplus + discount**length * (says - step.reward)
         total, length = total + step.reward, length + 1
         ended = step.terminated | step.truncated | (length >= limit)
+        cut = ended & ~step.terminated
+        if believed is not None and cut.any():
+            beyond = act(by_seed(step.next_observation), memory, by_seed(np.zeros_like(ended)))[2]
+            surplus = surplus - np.where(cut, discount**length * np.asarray(beyond).reshape(-1), 0)
         for i in np.flatnonzero(ended):
-            finished[i].append((float(total[i]), int(length[i])))
-        total, length = np.where(ended, 0, total), np.where(ended, 0, length)
+            finished[i].append((float(total[i]), int(length[i]), float(surplus[i])))
+        played = tuple(np.where(ended, 0, x) for x in (total, length, surplus))
         observation = step.observation
-    rows = np.array([episodes[:share] for episodes in finished])  # [seed·env, episode, 2]
-    rows = rows.reshape(num_seeds, -1, 2)[:, :num_episodes]
-    return Episodes(rows[..., 0], rows[..., 1].astype(int))
+    rows = np.array([episodes[:share] for episodes in finished])  # [seed·env, episode, 3]
+    rows = rows.reshape(num_seeds, -1, 3)[:, :num_episodes]
+    gauge = None if believed is None else rows[..., 2]
+    return Episodes(rows[..., 0], rows[..., 1].astype(int), gauge)

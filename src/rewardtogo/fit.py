@@ -213,6 +213,7 @@ class Session:
             policy_builder(self.ingredients),
             num_seeds=len(self.seeds),
             num_episodes=self.settings.run.eval_episodes,
+            discount=self.settings.recipe.algorithm.discount,
         )
 
     def _evaluated(
@@ -225,7 +226,10 @@ class Session:
         episodes = self._evaluate(report.state.algorithm, EVALUATION_SEED)
         means = episodes.returns.mean(axis=1)
         keeper.save_best(report, float(means.mean()))
-        return {"eval/mean_reward": means, "eval/mean_ep_length": episodes.lengths.mean(axis=1)}
+        found = {"eval/mean_reward": means, "eval/mean_ep_length": episodes.lengths.mean(axis=1)}
+        if episodes.q_minus_return is not None:
+            found["eval/q_minus_return"] = episodes.q_minus_return.mean(axis=1)
+        return found
 
     def _good_enough(self, extra: dict[str, np.ndarray]) -> bool:
         wanted = self.settings.run.stop_at_return

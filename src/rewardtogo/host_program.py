@@ -14,6 +14,7 @@ from jaxtyping import Array, Key, PyTree, UInt32
 from .loop import Loop, Totals, TrainState, drained, warmup_gathers
 from .nn.policies import AbstractBehaviour
 from .programs import Program, shape_and_static, spread
+from .sources.protocol import priorities_of, with_priorities
 
 
 class CompiledBehaviour:
@@ -66,10 +67,10 @@ def host_program(loop: Loop, keys: Key[Array, " seed"]) -> Program:
     def build(arrays: PyTree) -> AbstractBehaviour:
         return loop.algorithm.behaviour(eqx.combine(arrays, static))
 
-    def learn(algorithm, memory, gathered, key, index):
-        state = eqx.combine(algorithm, static)
-        state, metrics = loop.learn(state, memory, gathered, index, key)
-        return eqx.filter(state, eqx.is_array), metrics
+    def learn(algorithm, priorities, memory, gathered, key, index):
+        state, memory = eqx.combine(algorithm, static), with_priorities(memory, priorities)
+        state, priorities, metrics = loop.learn(state, memory, gathered, index, key)
+        return eqx.filter(state, eqx.is_array), priorities, metrics
 
     init_algorithm = jax.jit(
         over_seeds(lambda key: eqx.filter(loop.init_algorithm(key), eqx.is_array), shared=0)
@@ -84,7 +85,7 @@ def host_program(loop: Loop, keys: Key[Array, " seed"]) -> Program:
         jax.vmap(lambda m, g, index: source.absorb(m, g, index=index), (0, 0, None)),
         donate_argnums=0,
     )
-    compiled_learn = jax.jit(over_seeds(learn, shared=1))
+    compiled_learn = jax.jit(over_seeds(learn, shared=1), donate_argnums=1)
     acting = CompiledBehaviour(build, init_algorithm(keys), num_seeds=len(keys))
 
     def explored(gathers: int) -> TrainState:
@@ -111,20 +112,25 @@ def host_program(loop: Loop, keys: Key[Array, " seed"]) -> Program:
             gatherer, gathered = source.gather(gatherer, behaviour, key=key)
             if jax.tree.leaves(memory):
                 memory = compiled_absorb(memory, gathered, np.int32(index))
-            algorithm, metrics = compiled_learn(algorithm, memory, gathered, keys, np.int32(index))
+            priorities, memory = priorities_of(memory), with_priorities(memory, ())
+            algorithm, priorities, metrics = compiled_learn(
+                algorithm, priorities, memory, gathered, keys, np.int32(index)
+            )
+            memory = with_priorities(memory, priorities)
             rows.append(metrics)
             if source.steps_per_gather is None and np.all(gatherer.steps >= total_steps):
                 break
         return TrainState(algorithm, gatherer, memory), _summed(rows, first)
+
+    def resume(state: TrainState) -> TrainState:
+        return TrainState(state.algorithm, *source.resume(state.gatherer, state.memory, acting))
 
     return Program(
         init=lambda: explored(warmup_gathers(source)),
         chunk=chunk,
         # One gather shows what a memory looks like; it is undone by `resume`.
         template=lambda: explored(1),
-        resume=lambda state: eqx.tree_at(
-            lambda s: s.gatherer, state, source.resume(state.gatherer, acting)
-        ),
+        resume=resume,
     )
 
 

@@ -12,9 +12,14 @@ import jax.random as jr
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree
 
 from ._scan import filter_scan
-from .algorithms.protocol import AnyAlgorithm
+from .algorithms.protocol import AnyAlgorithm, error_learner
 from .nn.policies import AbstractBehaviour
-from .sources.protocol import AbstractSource
+from .sources.protocol import (
+    AbstractPrioritisedSource,
+    AbstractSource,
+    priorities_of,
+    with_priorities,
+)
 from .types import AnyArray
 
 
@@ -57,6 +62,10 @@ class Loop(eqx.Module):
     algorithm: AnyAlgorithm
     source: AbstractSource
     models: Callable[[PRNGKeyArray], Any] = eqx.field(static=True)
+
+    def __check_init__(self):
+        if isinstance(self.source, AbstractPrioritisedSource):
+            error_learner(self.algorithm)
 
     def keys(self, key: PRNGKeyArray, index: Int[Array, ""]) -> Key[Array, "3"]:
         """The keys of gather number `index`: to act, to draw batches, to update."""
@@ -106,20 +115,34 @@ class Loop(eqx.Module):
         gathered: PyTree,
         index: Int[Array, ""],
         key: PRNGKeyArray,
-    ) -> tuple[PyTree, dict[str, Float[Array, ""]]]:
-        """The updates of an iteration, from a memory that has absorbed what was gathered."""
+    ) -> tuple[PyTree, PyTree, dict[str, Float[Array, ""]]]:
+        """The updates of an iteration, from a memory that has absorbed what was gathered.
+
+        Returns the memory's priorities beside the algorithm's state, () where it has none.
+        """
         _, batch_key, update_key = self.keys(key, index)
         stack = self.source.batches(memory, gathered, index=index, key=batch_key)
         num_updates = jax.tree.leaves(stack)[0].shape[0]
 
-        def update(state, xs):
+        def update(carry, xs):
+            state, priorities = carry
             batch, key = xs
-            return self.algorithm.update(state, batch, key=key)
+            if not isinstance(self.source, AbstractPrioritisedSource):
+                state, metrics = self.algorithm.update(state, batch, key=key)
+                return (state, priorities), metrics
+            current = with_priorities(memory, priorities)
+            batch, place = self.source.draw(current, batch, index=index)
+            learner = error_learner(self.algorithm)
+            state, metrics, error = learner.update_with_errors(state, batch, key=key)
+            return (state, self.source.learned(priorities, place, error)), metrics
 
-        algorithm_state, metrics = filter_scan(
-            update, algorithm_state, (stack, jr.split(update_key, num_updates))
+        (algorithm_state, priorities), metrics = filter_scan(
+            update,
+            (algorithm_state, priorities_of(memory)),
+            (stack, jr.split(update_key, num_updates)),
         )
-        return algorithm_state, jax.tree.map(lambda m: jnp.mean(m, axis=0), metrics)
+        metrics = jax.tree.map(lambda m: jnp.mean(m, axis=0), metrics)
+        return algorithm_state, priorities, metrics
 
     def iterate(
         self, state: TrainState, index: Int[Array, ""], key: PRNGKeyArray
@@ -128,8 +151,10 @@ class Loop(eqx.Module):
         behaviour = self.algorithm.behaviour(state.algorithm)
         gatherer, gathered = self.gather(state.gatherer, behaviour, index, key)
         memory = self.source.absorb(state.memory, gathered, index=index)
-        algorithm_state, metrics = self.learn(state.algorithm, memory, gathered, index, key)
-        return TrainState(algorithm_state, gatherer, memory), metrics
+        algorithm_state, priorities, metrics = self.learn(
+            state.algorithm, memory, gathered, index, key
+        )
+        return TrainState(algorithm_state, gatherer, with_priorities(memory, priorities)), metrics
 
     def chunk(
         self,

@@ -6,6 +6,7 @@ import gymnasium as gym
 import jax
 import numpy as np
 
+from .sources.prioritised import PrioritisedReplay
 from .sources.protocol import AbstractSource
 from .sources.replay import Replay
 from .worlds import AbstractWorld
@@ -16,10 +17,13 @@ CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 def require_memory(source: AbstractSource, world: AbstractWorld) -> None:
     """Raise `ValueError` if the replay buffers would take more than half of the free memory."""
+    priority = 0
+    if isinstance(source, PrioritisedReplay):
+        source, priority = source.replay, 4 + 1  # and a seventh of that for the sums
     if not isinstance(source, Replay):
         return
     observation, action = (_bytes(s) for s in (world.observation_space, world.action_space))
-    row = 2 * observation + action + 4 + 2  # reward, and two flags
+    row = 2 * observation + action + 4 + 2 + priority  # reward, and two flags
     needed, free = row * source.capacity * world.num_seeds, free_memory()
     if free is not None and needed > free / 2:
         raise ValueError(

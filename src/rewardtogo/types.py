@@ -34,9 +34,16 @@ class Transition(eqx.Module):
     next_observation: Any  # the true successor, taken before any reset
     terminated: Bool[AnyArray, "*batch"]  # the process ended: the successor is worth 0
     truncated: Bool[AnyArray, "*batch"]  # only the record ended: bootstrap from the successor
-    record: Any = ()  # what the acting policy wrote down: log-probability, memory, mask
+    record: Any = ()  # what the acting policy wrote down (log-probability, memory), or `Replayed`
 
     @property
     def boundary(self) -> Bool[AnyArray, "*batch"]:
         """Whether the next stored step belongs to another episode."""
         return self.terminated | self.truncated
+
+
+class Replayed(eqx.Module):
+    """What a replay buffer writes into the record of what it draws, where it has more to say."""
+
+    discount: Scalar | Float[AnyArray, "*batch"]  # of the successor's value: γᵐ, m steps later
+    weight: Scalar | Float[AnyArray, "*batch"]  # of this step's loss

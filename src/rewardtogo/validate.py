@@ -76,6 +76,12 @@ def instance(name: str, value: Any, kind: type) -> None:
     raise ValueError(f"`{name}` must be one of {', '.join(allowed)}; got {got}.")
 
 
+def unused(name: str, value: Any, needed: str) -> None:
+    """Raise `ValueError` where `value`, an option of `needed` alone, is given without it."""
+    if value is not None:
+        raise ValueError(f"`{name}` is for {needed}, which is not chosen; got {value}.")
+
+
 def one_of(what: str, name: str, allowed: Iterable[str]) -> None:
     """Raise `ValueError`, with the nearest spelling, unless `name` is among `allowed`."""
     allowed = sorted(allowed)

@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+import operator
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +10,10 @@ import optax
 import pytest
 
 from algorithms.batches import DISCRETE, networks, random_batch
-from rewardtogo.algorithms.dqn import DQN, DQNState
+from rewardtogo.algorithms.dqn import DQN, DQNState, ValueLoss, exchanged
+from rewardtogo.exploration import Exploration
 from rewardtogo.nn.build import Architecture
+from rewardtogo.nn.values import MeanActionValues
 
 
 BATCH = 12
@@ -72,6 +75,21 @@ def test_an_update_is_a_step_on_the_huber_loss(problem):
     ):
         assert np.allclose(m, 0.1 * g, rtol=1e-9, atol=1e-15)
         assert np.allclose(new, old - 1e-3 * g / (jnp.abs(g) + 1e-8), rtol=1e-9)
+
+
+def test_the_squared_loss_is_the_huber_loss_without_a_bend(problem):
+    """½e² and its step, which a bend beyond every error gives too."""
+    algorithm, state, batch = problem
+    squared = dataclasses.replace(algorithm, loss=ValueLoss.SQUARED)
+    after, metrics = squared.update(state, batch, key=jr.key(0))
+    q = values(state.critic.model, batch.observation)[np.arange(BATCH), batch.action]
+    error = q - np.asarray(algorithm.targets(state, batch))
+    assert np.abs(error).max() > 1
+    assert np.allclose(metrics["train/loss"], np.mean(error**2) / 2, rtol=1e-12)
+    wide = dataclasses.replace(algorithm, huber_delta=100.0)
+    same, _ = wide.update(state, batch, key=jr.key(0))
+    for ours, theirs in zip(*map(jax.tree.leaves, (after, same)), strict=True):
+        assert np.allclose(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
 def test_annealing_ends_at_zero(problem):
@@ -136,6 +154,139 @@ def test_exploration_falls_linearly_and_stays(problem, updates, epsilon):
     assert np.allclose(chances, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize(("updates", "temperature"), [(0, 3.0), (5, 1.75), (10, 0.5), (99, 0.5)])
+def test_boltzmann_exploration(problem, updates, temperature):
+    """π(a | s) = exp(Q/τ)/Σ exp(Q/τ), with τ falling as ε does."""
+    algorithm, state, batch = problem
+    settings = {"temperature_start": 3.0, "temperature_end": 0.5, "temperature_updates": 10}
+    algorithm = dataclasses.replace(algorithm, exploration=Exploration.BOLTZMANN, **settings)
+    assert np.allclose(algorithm.temperature(jnp.array(updates)), temperature, rtol=1e-6)
+    state = DQNState(state.critic, state.target, jnp.array(updates, jnp.int32))
+    logits = algorithm.behaviour(state).policy(batch.observation, ())[0].logits
+    chances = np.exp(values(state.critic.model, batch.observation) / temperature)
+    chances /= chances.sum(-1, keepdims=True)
+    assert np.allclose(jax.nn.softmax(logits), chances, rtol=1e-5)
+    _, metrics = algorithm.update(state, batch, key=jr.key(0))
+    assert np.allclose(
+        metrics["rollout/temperature"], algorithm.temperature(jnp.array(updates + 1))
+    )
+    assert "rollout/exploration_rate" not in metrics
+
+
+def test_the_temperature_falls_with_epsilon_where_no_number_is_given():
+    algorithm = DQN(exploration=Exploration.BOLTZMANN, epsilon_updates=10)
+    at = [algorithm.temperature(jnp.array(updates)) for updates in (0, 5, 10)]
+    assert np.allclose(at, [1, 0.525, 0.05])
+
+
+@pytest.fixture
+def twins(problem):
+    """Two networks and their slow copies, all four apart."""
+    algorithm, _, batch = problem
+    algorithm = dataclasses.replace(algorithm, twin=True, target_period=3, polyak_rate=0.5)
+    nets = networks(DISCRETE)
+    one, two = (nets.action_values(jr.key(seed)) for seed in (1, 2))
+    state = algorithm.init(MeanActionValues((one, two)))
+    apart = [nets.action_values(jr.key(seed)) for seed in (3, 4)]
+    twin = dataclasses.replace(state.twin, target=apart[1])
+    return algorithm, dataclasses.replace(state, target=apart[0], twin=twin), batch
+
+
+def by_hand(algorithm, nets, slow, batch, coins):
+    """van Hasselt (2010), algorithm 1, on minibatches, with a slow copy of each network."""
+    adam = optax.adam(algorithm.learning_rate)
+    states, learning = [adam.init(net) for net in nets], 0
+    rows = np.arange(BATCH)
+    for number, coin in enumerate(coins, 1):
+        learning = 1 - learning if coin else learning
+        chosen = np.argmax(values(nets[learning], batch.next_observation), -1)
+        judged = values(slow[1 - learning], batch.next_observation)[rows, chosen]
+        target = batch.reward + np.where(batch.terminated, 0, 0.9 * judged)
+
+        def loss(net, target=target):
+            error = jnp.abs(net(batch.observation)[rows, batch.action] - target)
+            return jnp.mean(jnp.where(error < 1, error**2 / 2, error - 0.5))
+
+        steps, states[learning] = adam.update(jax.grad(loss)(nets[learning]), states[learning])
+        nets[learning] = optax.apply_updates(nets[learning], steps)
+        if number % 3 == 0:
+            average = lambda a, b: (a + b) / 2
+            slow = [jax.tree.map(average, *pair) for pair in zip(slow, nets, strict=True)]
+    return nets, slow, learning
+
+
+def test_two_networks_learn_in_turn(twins):
+    """Which one is a fair coin; what does not learn keeps weights and optimiser."""
+    algorithm, state, batch = twins
+    keys = jr.split(jr.key(5), 8)
+    coins = [bool(jr.bernoulli(key)) for key in keys]
+    assert len({*itertools.accumulate(coins, operator.xor)}) == 2
+    networks = [state.critic.model, state.twin.learner.model]
+    nets, slow, learning = by_hand(
+        algorithm, networks, [state.target, state.twin.target], batch, coins
+    )
+    update = jax.jit(lambda state, key: algorithm.update(state, batch, key=key)[0])
+    for key in keys:
+        state = update(state, key)
+    first, second = (
+        (state.critic.model, state.target),
+        (state.twin.learner.model, state.twin.target),
+    )
+    for (ours, ours_slow), i in ((first, learning), (second, 1 - learning)):
+        for a, b in zip(
+            *map(jax.tree.leaves, ((ours, ours_slow), (nets[i], slow[i]))), strict=True
+        ):
+            assert np.allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_two_networks_act_on_their_mean(twins):
+    """Whichever stands first."""
+    algorithm, state, batch = twins
+    one, two = (
+        values(net, batch.observation) for net in (state.critic.model, state.twin.learner.model)
+    )
+    best = (one + two).argmax(-1)
+    assert np.any(best != one.argmax(-1)) and np.any(best != two.argmax(-1))
+    for swap in (False, True):
+        now = exchanged(state, jnp.array(swap))
+        assert np.array_equal(algorithm.policy(now)(batch.observation, ())[0].mode(), best)
+        acting = algorithm.behaviour(now).policy.action_values(batch.observation)
+        assert np.allclose(acting, (one + two) / 2, rtol=1e-12)
+
+
+def test_two_networks_alike_are_double_dqn(problem):
+    algorithm, state, batch = problem
+    double, twin = (dataclasses.replace(algorithm, **{name: True}) for name in ("double", "twin"))
+    pair = twin.init(MeanActionValues((state.critic.model, state.critic.model)))
+    slow = dataclasses.replace(pair.twin, target=state.target)
+    pair = dataclasses.replace(pair, twin=slow)
+    assert np.array_equal(twin.targets(pair, batch), double.targets(state, batch))
+
+
+def test_two_networks_share_the_annealing(problem):
+    """Of four updates each has about two; after two of its own its rate is 0."""
+    algorithm, state, batch = problem
+    algorithm = dataclasses.replace(algorithm, twin=True, anneal_updates=4)
+    before = algorithm.init(MeanActionValues((state.critic.model, state.target)))
+    stays = next(key for key in map(jr.key, range(20)) if not jr.bernoulli(key))
+    update = jax.jit(lambda state: algorithm.update(state, batch, key=stays)[0])
+    states = [before]
+    for _ in range(3):
+        states.append(update(states[-1]))
+    weights = [s.critic.model.values.layers[0].weight for s in states]
+    moved = [float(jnp.abs(a - b).max()) for a, b in itertools.pairwise(weights)]
+    assert moved[0] > 9e-4 and 4e-4 < moved[1] < 6e-4 and moved[2] < 1e-9
+
+
+def test_as_many_networks_as_learn(problem):
+    algorithm, state, _ = problem
+    pair = MeanActionValues((state.critic.model, state.target))
+    with pytest.raises(ValueError, match="`twin`=False trains 1; got 2"):
+        algorithm.init(pair)
+    with pytest.raises(ValueError, match="`twin`=True trains 2; got 1"):
+        dataclasses.replace(algorithm, twin=True).init(state.critic.model)
+
+
 def test_the_policy_is_greedy(problem):
     algorithm, state, batch = problem
     distribution, memory = algorithm.policy(state)(batch.observation, ())
@@ -161,6 +312,24 @@ OUT_OF_RANGE = [
     ("huber_delta", 0.0, r"`huber_delta` must lie in \(0, inf\); got 0.0"),
     ("anneal_updates", -1, "`anneal_updates` must be a whole number, at least 0; got -1"),
 ]
+
+
+BOLTZMANN = {"exploration": Exploration.BOLTZMANN}
+EXCLUDED = [
+    ({"double": True, "twin": True}, "`double` and `twin` cannot be set together"),
+    ({"loss": ValueLoss.SQUARED, "huber_delta": 1.0}, "`huber_delta` is for the huber loss, which"),
+    ({"temperature_start": 1.0}, "`temperature_start` is for boltzmann exploration, which is not"),
+    ({"temperature_end": 0.1}, "`temperature_end` is for boltzmann exploration, which is not"),
+    ({"temperature_updates": 9}, "`temperature_updates` is for boltzmann exploration, which is"),
+    (BOLTZMANN | {"temperature_end": 0.0}, r"`temperature_end` must lie in \(0, inf\); got 0.0"),
+    (BOLTZMANN | {"temperature_updates": 0}, "`temperature_updates` must be a whole number, at"),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), EXCLUDED)
+def test_settings_that_do_not_go_together_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        DQN(**settings)
 
 
 @pytest.mark.parametrize(("name", "value", "message"), OUT_OF_RANGE)

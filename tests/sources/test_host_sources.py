@@ -118,7 +118,7 @@ def test_resumed_environments_begin_the_next_episodes(behaviour):
     source = rollout_source(pool)
     before, _ = gathered(source, source.init(behaviour, key=jr.key(0)), behaviour, 2)
     pool, made = pool_of(Walk(), ENV_KEYS, run_seed=RUN_SEED)
-    after = rollout_source(pool).resume(before, behaviour)
+    after, _ = rollout_source(pool).resume(before, (), behaviour)
     assert np.array_equal(after.episode, before.episode + 1)
     assert np.array_equal(after.steps, before.steps)
     assert np.array_equal(after.tally.finished, before.tally.finished)
@@ -191,7 +191,7 @@ def test_resumed_episodes_are_new_ones(behaviour):
     seen = [set(env.seeds) for env in made]
     pool, made = pool_of(Walk(), ENV_KEYS, gathers=True, run_seed=RUN_SEED)
     source = HostEpisodes(lambda: pool, 5, NUM_SEEDS)
-    resumed = source.resume(before, behaviour)
+    resumed, _ = source.resume(before, (), behaviour)
     after, _ = source.gather(resumed, behaviour, key=key_data(1))
     for env, episode in enumerate(before.episode.ravel()):
         assert made[env].seeds[0] == episode_seed(RUN_SEED, env, int(episode) + 1)

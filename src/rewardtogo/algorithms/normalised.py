@@ -11,7 +11,7 @@ from .. import validate
 from ..estimators.normalise import RunningMoments, running_moments
 from ..nn.policies import AbstractBehaviour, AbstractPolicy
 from ..types import Metrics, Scalar, Transition
-from .protocol import AbstractAlgorithm, AnyAlgorithm
+from .protocol import AbstractErrorLearner, AnyAlgorithm, error_learner
 
 
 class NormalisedState(eqx.Module):
@@ -60,7 +60,7 @@ class NormalisedPolicy(AbstractPolicy[Any]):
         return self.inner.initial_memory()
 
 
-class Normalised(AbstractAlgorithm[Any, NormalisedState, Transition]):
+class Normalised(AbstractErrorLearner[Any, NormalisedState, Transition]):
     r"""Gives `inner` the observations $(o - \bar o)/\sigma_o$ and rewards $r/\sigma_G$, clipped.
 
     $\sigma_G$ is the deviation of $\sum_k \gamma^k r_{t-k}$, so that returns have a scale near one;
@@ -108,6 +108,18 @@ class Normalised(AbstractAlgorithm[Any, NormalisedState, Transition]):
     ) -> tuple[NormalisedState, Metrics]:
         """Let `inner` learn from the normalised batch, then learn its statistics."""
         inner, metrics = self.inner.update(state.inner, self._normalised(state, batch), key=key)
+        return self._joined_by(state, batch, inner), metrics
+
+    def update_with_errors(
+        self, state: NormalisedState, batch: Transition, *, key: PRNGKeyArray
+    ) -> tuple[NormalisedState, Metrics, Array]:
+        """The same, of an `inner` that tells its errors."""
+        seen = self._normalised(state, batch)
+        learner = error_learner(self.inner)
+        inner, metrics, error = learner.update_with_errors(state.inner, seen, key=key)
+        return self._joined_by(state, batch, inner), metrics, error
+
+    def _joined_by(self, state: NormalisedState, batch: Transition, inner: Any) -> NormalisedState:
         observation, discounted, running_sum = (
             state.observation,
             state.discounted,
@@ -118,7 +130,7 @@ class Normalised(AbstractAlgorithm[Any, NormalisedState, Transition]):
         if self.rewards:
             running_sum, sums = self._discounted_sums(running_sum, batch)
             discounted = discounted.update(sums)
-        return NormalisedState(inner, observation, discounted, running_sum), metrics
+        return NormalisedState(inner, observation, discounted, running_sum)
 
     def _scaling(self, state: NormalisedState) -> Scaling:
         return Scaling(state.observation, self.clip, self.mask)

@@ -4,7 +4,7 @@ import abc
 from typing import Any, TypeVar
 
 import equinox as eqx
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..nn.policies import AbstractBehaviour, AbstractPolicy
 from ..types import Metrics
@@ -35,4 +35,25 @@ class AbstractAlgorithm[Models, State, Batch](eqx.Module):
         """What has been learned: evaluation and users act by its mode."""
 
 
+class AbstractErrorLearner[Models, State, Batch](AbstractAlgorithm[Models, State, Batch]):
+    """An algorithm that corrects errors, and tells how large each was: what a priority is of."""
+
+    @abc.abstractmethod
+    def update_with_errors(
+        self, state: State, batch: Batch, *, key: PRNGKeyArray
+    ) -> tuple[State, Metrics, Float[Array, "..."]]:
+        """`update`, and the error of each step of the batch before it."""
+
+
 AnyAlgorithm = AbstractAlgorithm[Any, Any, Any]
+
+
+def error_learner(algorithm: AnyAlgorithm) -> AbstractErrorLearner:
+    """The algorithm itself.
+
+    **Raises:** `ValueError` if it does not tell its errors.
+    """
+    if not isinstance(algorithm, AbstractErrorLearner):
+        name = type(algorithm).__name__
+        raise ValueError(f"{name} tells no errors to draw past experience by; DQN does.")
+    return algorithm

@@ -1,7 +1,6 @@
 """`rtg control METHOD NAME`: learn action values from samples, beside the exact ones."""
 
 import dataclasses
-import enum
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,15 +8,9 @@ from pathlib import Path
 import tyro
 
 from .. import validate
+from ..exploration import Exploration
 from .flags import parse
 from .waiting import waiting
-
-
-class Exploration(enum.Enum):
-    """How actions are chosen."""
-
-    EPSILON_GREEDY = "epsilon-greedy"
-    BOLTZMANN = "boltzmann"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,9 +101,9 @@ def _exploration(options: Control):
     from ..td.exploration import BoltzmannExploration, EpsilonGreedyExploration
 
     if options.exploration is Exploration.BOLTZMANN:
-        _unused("epsilon", options.epsilon, "epsilon-greedy exploration")
+        validate.unused("epsilon", options.epsilon, "epsilon-greedy exploration")
         return BoltzmannExploration(**_given(temperature=options.temperature))
-    _unused("temperature", options.temperature, "boltzmann exploration")
+    validate.unused("temperature", options.temperature, "boltzmann exploration")
     return EpsilonGreedyExploration(**_given(epsilon=options.epsilon))
 
 
@@ -127,8 +120,3 @@ def _step_size(options: Control):
 
 def _given(**values: float | None) -> dict[str, float]:
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _unused(name: str, value: float | None, needed: str) -> None:
-    if value is not None:
-        raise ValueError(f"`{name}` is for {needed}, which is not chosen; got {value}.")

@@ -12,7 +12,7 @@ def bellman_target(
     next_value: Float[Array, "*batch"],
     terminated: Bool[Array, "*batch"],
     *,
-    discount: Scalar,
+    discount: Scalar | Float[Array, "*batch"],
 ) -> Float[Array, "*batch"]:
     r"""$r + \gamma\,v(s')$, and $r$ alone where $s'$ is terminal; a constant.
 

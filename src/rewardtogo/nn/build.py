@@ -25,7 +25,13 @@ from .policies import (
     StateGaussianPolicy,
     TanhGaussianPolicy,
 )
-from .values import ActionValues, StateValue, TwinActionValue, TwinActionValues
+from .values import (
+    ActionValues,
+    DuelingActionValues,
+    StateValue,
+    TwinActionValue,
+    TwinActionValues,
+)
 
 
 Activation = Literal["tanh", "relu", "elu", "gelu", "silu"]
@@ -135,6 +141,26 @@ class Architecture:
         encode, key = self._encoder(fan_in_uniform, key)
         sizes = (encode.size, self.action_size)
         return ActionValues(encode, self._mlp(*sizes, fan_in_uniform, fan_in_uniform, key))
+
+    def dueling_action_values(self, key: PRNGKeyArray) -> DuelingActionValues:
+        """Q(s, ·) of discrete actions in two streams: the last hidden layer is one of each.
+
+        The hidden layers before it, and convolutions, are shared.
+        """
+        encode, key = self._encoder(fan_in_uniform, key)
+        trunk_key, value_key, advantage_key = jr.split(key, 3)
+        if len(self.hidden) > 1:
+            below = dataclasses.replace(self, hidden=self.hidden[:-2])
+            sizes = (encode.size, self.hidden[-2])
+            shared = below._mlp(*sizes, fan_in_uniform, fan_in_uniform, trunk_key)
+            encode = Trunk(encode, shared)
+        top = dataclasses.replace(self, hidden=self.hidden[-1:])
+        stream = lambda outputs, key: top._mlp(
+            encode.size, outputs, fan_in_uniform, fan_in_uniform, key
+        )
+        return DuelingActionValues(
+            encode, stream(1, value_key), stream(self.action_size, advantage_key)
+        )
 
     def squashed_actor(self, key: PRNGKeyArray) -> TanhGaussianPolicy:
         """A policy on (−1, 1) whose mean and log σ both depend on the state."""

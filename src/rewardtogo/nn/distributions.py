@@ -15,6 +15,8 @@ import jax.random as jr
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
+from ..types import Scalar
+
 
 class AbstractDistribution(eqx.Module):
     """A distribution over actions for each element of a batch."""
@@ -142,6 +144,14 @@ class EpsilonGreedy(AbstractEntropicDistribution):
 
     def mode(self) -> Int[Array, "*batch"]:
         return jnp.argmax(self.action_values, axis=-1).astype(jnp.int32)
+
+
+def boltzmann(action_values: Float[Array, "*batch actions"], temperature: Scalar) -> Categorical:
+    r"""$\pi(a) \propto \exp(Q(a)/\tau)$; Sutton and Barto (2018), section 2.8.
+
+    `temperature` τ > 0 is in the units of the values.
+    """
+    return Categorical(action_values / temperature)
 
 
 def _normal_log_density(

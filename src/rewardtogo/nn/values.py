@@ -1,5 +1,6 @@
 """Value functions: of a state, of every action, of a state and an action."""
 
+import abc
 from typing import Any
 
 import equinox as eqx
@@ -20,14 +21,48 @@ class StateValue(eqx.Module):
         return self.value(self.encoder(observation))[..., 0]
 
 
-class ActionValues(eqx.Module):
+class AbstractActionValues(eqx.Module):
     """Q_φ(s, ·): one value an action."""
+
+    @abc.abstractmethod
+    def __call__(self, observation: Any) -> Float[Array, "*batch actions"]:
+        """The values of all actions."""
+
+
+class ActionValues(AbstractActionValues):
+    """Q_φ(s, ·) from one network."""
 
     encoder: AbstractEncoder
     values: MLP
 
     def __call__(self, observation: Any) -> Float[Array, "*batch actions"]:
         return self.values(self.encoder(observation))
+
+
+class DuelingActionValues(AbstractActionValues):
+    r"""$Q_\phi(s, a) = V_\phi(s) + A_\phi(s, a) - \frac1{|A|}\sum_{a'} A_\phi(s, a')$.
+
+    Wang et al. (2016), *Dueling Network Architectures*, eq. 9: two streams read one encoder. The
+    mean that is taken off makes V the mean of Q over actions, and not the value of any policy.
+    """
+
+    encoder: AbstractEncoder
+    value: MLP
+    advantages: MLP
+
+    def __call__(self, observation: Any) -> Float[Array, "*batch actions"]:
+        x = self.encoder(observation)
+        advantages = self.advantages(x)
+        return self.value(x) + advantages - jnp.mean(advantages, axis=-1, keepdims=True)
+
+
+class MeanActionValues(AbstractActionValues):
+    """The mean of several Q_φ(s, ·), which share nothing."""
+
+    networks: tuple[AbstractActionValues, ...]
+
+    def __call__(self, observation: Any) -> Float[Array, "*batch actions"]:
+        return jnp.mean(jnp.stack([network(observation) for network in self.networks]), axis=0)
 
 
 class TwinActionValue(eqx.Module):

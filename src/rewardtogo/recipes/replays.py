@@ -10,6 +10,7 @@ from .. import validate
 from ..algorithms.protocol import AnyAlgorithm
 from ..nn.build import Activation, Architecture
 from ..nn.policies import Explorer
+from ..sources.protocol import AbstractSource
 from ..sources.replay import Replay
 from ..types import Scalar
 from ..worlds import AbstractWorld
@@ -54,15 +55,18 @@ def off_policy(
     *,
     discount: Scalar,
     elsewhere: str = "",
+    num_return_steps: int = 1,
+    drawn: Callable[[Replay], AbstractSource] = lambda replay: replay,
 ) -> Ingredients:
     """Networks made by `models`, and a replay buffer to learn from.
 
-    `elsewhere` says which algorithm takes the actions that this one does not.
+    `elsewhere` says which algorithm takes the actions that this one does not; `drawn` makes the
+    source of a buffer that is not drawn from uniformly.
 
     **Raises:** `ValueError` where the settings do not fit the environment or each other.
     """
     require_actions(type(algorithm).__name__, world, recipe.action_spaces, elsewhere)
-    source = _replay(recipe, world)
+    replay = _replay(recipe, world, num_return_steps, discount)
     nets = architecture(world, recipe.hidden, recipe.activation, recipe.conv_channels)
     inside = normalised(
         algorithm,
@@ -72,10 +76,12 @@ def off_policy(
         rewards=False,
         discount=discount,
     )
-    return Ingredients(inside, source, lambda key: models(nets, key))
+    return Ingredients(inside, drawn(replay), lambda key: models(nets, key))
 
 
-def _replay(recipe: ReplayRecipe, world: AbstractWorld) -> Replay:
+def _replay(
+    recipe: ReplayRecipe, world: AbstractWorld, num_return_steps: int, discount: Scalar
+) -> Replay:
     """The source, its settings checked."""
     for name in ("num_envs", "num_steps", "num_updates", "batch_size", "buffer_size"):
         validate.count(name, getattr(recipe, name))
@@ -105,4 +111,6 @@ def _replay(recipe: ReplayRecipe, world: AbstractWorld) -> Replay:
         recipe.batch_size,
         recipe.num_updates,
         recipe.learning_starts,
+        num_return_steps,
+        discount,
     )

@@ -74,9 +74,9 @@ class Episodes(AbstractSource):
             no_fault(),
         )
 
-    def resume(self, state: Any, behaviour: AbstractBehaviour) -> Any:
+    def resume(self, state: Any, memory: Any, behaviour: AbstractBehaviour) -> tuple[Any, Any]:
         del behaviour
-        return state
+        return state, memory
 
     def gather(
         self, state: EpisodesState, behaviour: AbstractBehaviour, *, key: PRNGKeyArray

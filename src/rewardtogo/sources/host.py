@@ -66,14 +66,11 @@ class HostRollout(AbstractSource):
         self.pool().episodes = np.zeros(self.pool().num_envs, np.int64)
         return fresh_host_state(self.pool(), self.num_seeds, behaviour.initial_memory)
 
-    def resume(self, state: HostState, behaviour: Any) -> HostState:
+    def resume(self, state: HostState, memory: Any, behaviour: Any) -> tuple[HostState, Any]:
         self.pool().episodes = np.asarray(state.episode).reshape(-1) + 1
         fresh = fresh_host_state(self.pool(), self.num_seeds, behaviour.initial_memory)
-        return eqx.tree_at(
-            lambda s: (s.steps, s.tally, s.fault),
-            fresh,
-            (state.steps, _without_partial(state.tally), state.fault),
-        )
+        counted = (state.steps, _without_partial(state.tally), state.fault)
+        return eqx.tree_at(lambda s: (s.steps, s.tally, s.fault), fresh, counted), memory
 
     def gather(self, state: HostState, behaviour: Any, *, key) -> tuple[HostState, Transition]:
         rows = []
@@ -134,10 +131,10 @@ class HostEpisodes(AbstractSource):
         self.pool().episodes = np.zeros(self.pool().num_envs, np.int64)
         return fresh_host_state(self.pool(), self.num_seeds, behaviour.initial_memory)
 
-    def resume(self, state: HostState, behaviour: Any) -> HostState:
+    def resume(self, state: HostState, memory: Any, behaviour: Any) -> tuple[HostState, Any]:
         del behaviour
         self.pool().episodes = np.asarray(state.episode).reshape(-1)
-        return state
+        return state, memory
 
     def gather(self, state: HostState, behaviour: Any, *, key) -> tuple[HostState, EpisodeBatch]:
         self.pool().episodes = self.pool().episodes + 1

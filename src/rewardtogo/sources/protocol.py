@@ -10,7 +10,7 @@ import abc
 from typing import Any, Protocol
 
 import equinox as eqx
-from jaxtyping import Array, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..nn.policies import AbstractBehaviour
 from ..types import AnyArray
@@ -49,8 +49,8 @@ class AbstractSource(eqx.Module):
         """Reset the environments; return the gatherer's state."""
 
     @abc.abstractmethod
-    def resume(self, state: Any, behaviour: Any) -> Any:
-        """Go on from a gatherer's state that was read from a checkpoint.
+    def resume(self, state: Any, memory: Any, behaviour: Any) -> tuple[Any, Any]:
+        """Go on from a gatherer's state and a memory that were read from a checkpoint.
 
         What a host environment holds inside cannot be saved: there, new episodes begin.
         """
@@ -79,3 +79,40 @@ class AbstractSource(eqx.Module):
         self, memory: Any, gathered: Any, *, index: Int[Array, ""], key: PRNGKeyArray
     ) -> Any:
         """A stack of batches along a new leading axis, one for each update of this iteration."""
+
+
+class PrioritisedMemory(eqx.Module):
+    """The part of a memory that learning reads, and the part that it changes."""
+
+    steps: Any
+    priorities: Any
+
+
+def priorities_of(memory: Any) -> Any:
+    """What learning changes of a memory; () where that is nothing."""
+    return memory.priorities if isinstance(memory, PrioritisedMemory) else ()
+
+
+def with_priorities(memory: Any, priorities: Any) -> Any:
+    """The memory with these in their place."""
+    if isinstance(memory, PrioritisedMemory):
+        return PrioritisedMemory(memory.steps, priorities)
+    return memory
+
+
+class AbstractPrioritisedSource(AbstractSource):
+    """A source that is told the error of each step it gave, and gives the next ones by it.
+
+    Its memory is a `PrioritisedMemory`. Its `batches` are the random numbers of draws: each becomes
+    a batch just before its update, by the priorities that the update before has left.
+    """
+
+    @abc.abstractmethod
+    def draw(
+        self, memory: PrioritisedMemory, chance: Any, *, index: Int[Array, ""]
+    ) -> tuple[Any, Any]:
+        """One batch by one of `batches`, in gather `index`; and where its steps are kept."""
+
+    @abc.abstractmethod
+    def learned(self, priorities: Any, place: Any, error: Float[Array, "..."]) -> Any:
+        """The priorities once the steps at `place` were learned from, each with its error."""

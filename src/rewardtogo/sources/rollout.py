@@ -73,9 +73,9 @@ class Rollout(AbstractSource):
             no_fault(),
         )
 
-    def resume(self, state: Any, behaviour: AbstractBehaviour) -> Any:
+    def resume(self, state: Any, memory: Any, behaviour: AbstractBehaviour) -> tuple[Any, Any]:
         del behaviour
-        return state
+        return state, memory
 
     def gather(
         self, state: RolloutState, behaviour: AbstractBehaviour, *, key: PRNGKeyArray

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from .. import validate
-from ..nn.distributions import EpsilonGreedy
+from ..nn.distributions import EpsilonGreedy, boltzmann
 from ..types import Scalar
 
 
@@ -51,7 +51,7 @@ class BoltzmannExploration(AbstractExploration):
         validate.positive("temperature", self.temperature)
 
     def probabilities(self, q: Float[Array, " actions"]) -> Float[Array, " actions"]:
-        return jax.nn.softmax(q / self.temperature)
+        return jax.nn.softmax(boltzmann(q, self.temperature).logits)
 
 
 def drawn(probabilities: Float[Array, " actions"], draw: Float[Array, ""]) -> Int[Array, ""]:
