@@ -22,7 +22,7 @@ class Command:
 
     name: str
     program: str
-    peers: str | None = None  # whose environment: `jax`, `torch`, `exact`; None is ours
+    peers: str | None = None  # whose environment: `jax`, `torch`, `exact`, `mushroom`; None is ours
     arguments: tuple[str, ...] = ()
     quick: tuple[str, ...] = ()  # in place of the program's own size of a repetition
 

@@ -1,6 +1,8 @@
+import enum
 import math
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from rewardtogo import validate
@@ -46,6 +48,60 @@ def test_an_array_passes_unread():
     """A swept hyperparameter has no single value."""
     validate.unit_interval("x", jnp.array(7.0))
     validate.positive("x", jnp.array([-1.0, 1.0]))
+
+
+def test_numbers_of_numpy_are_read():
+    validate.unit_interval("x", np.float32(0.5))
+    for value in (np.float32(1.5), np.float64("nan"), np.int64(2)):
+        with pytest.raises(ValueError, match=r"`x` must lie in \[0, 1\]; got"):
+            validate.unit_interval("x", value)
+
+
+@pytest.mark.parametrize("value", ["0.5", None, [0.5], 0.5j])
+def test_what_is_no_number(value):
+    with pytest.raises(ValueError) as caught:
+        validate.unit_interval("x", value)
+    assert str(caught.value).startswith("`x` must be a number; got ")
+
+
+def test_the_reason_of_a_bound():
+    with pytest.raises(ValueError) as caught:
+        validate.in_interval("x", 2, 0.0, 1.0, because="else it grows")
+    assert str(caught.value) == "`x` must lie in [0, 1]; got 2: else it grows."
+
+
+class Shape: ...
+
+
+class Circle(Shape): ...
+
+
+class Square(Shape): ...
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "said"),
+    [
+        (0.1, Shape, "one of Circle, Square; got 0.1."),
+        (Circle, Shape, "one of Circle, Square; got <class "),
+        ("red", Circle, "one of Circle; got 'red'."),
+        ("red", Colour, "one of Colour.RED, Colour.BLUE; got 'red'."),
+    ],
+)
+def test_what_is_of_no_kind(value, kind, said):
+    with pytest.raises(ValueError) as caught:
+        validate.instance("x", value, kind)
+    assert str(caught.value).startswith(f"`x` must be {said}")
+
+
+def test_kinds():
+    validate.instance("x", Circle(), Shape)
+    validate.instance("x", Colour.RED, Colour)
 
 
 @pytest.mark.parametrize("value", [0, -3, 1.0, 2.5, True, "3", None, math.nan])

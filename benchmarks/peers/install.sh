@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up the peers' environments in the repository root: install.sh [jax] [torch] [exact], all by default.
+# Sets up the peers' environments in the repository root: install.sh [jax] [torch] [exact] [mushroom], all by default.
 # An environment whose requirements have not changed is left alone.
 set -euo pipefail
 
@@ -33,12 +33,13 @@ install_peers() {
     cp "$requirements" "$folder/installed-requirements.txt"
 }
 
-[ "$#" -gt 0 ] || set -- jax torch exact
+[ "$#" -gt 0 ] || set -- jax torch exact mushroom
 for name in "$@"; do
     case "$name" in
         jax) install_peers jax 3.12 ;;
         torch) install_peers torch 3.11 ;;
         exact) install_peers exact 3.12 ;;
-        *) echo "install.sh: unknown peers '$name'; known: jax, torch, exact" >&2; exit 2 ;;
+        mushroom) install_peers mushroom 3.11 ;;
+        *) echo "install.sh: unknown peers '$name'; known: jax, torch, exact, mushroom" >&2; exit 2 ;;
     esac
 done

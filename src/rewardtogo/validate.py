@@ -4,23 +4,37 @@ Each check passes JAX arrays through unread, since a swept hyperparameter has no
 """
 
 import difflib
+import enum
 import math
+import numbers
+import reprlib
 from collections.abc import Iterable
 from typing import Any
 
 
 def in_interval(
-    name: str, value: Any, low: float, high: float, *, open_low=False, open_high=False
+    name: str,
+    value: Any,
+    low: float,
+    high: float,
+    *,
+    open_low=False,
+    open_high=False,
+    because: str = "",
 ) -> None:
     """Raise `ValueError` unless `value` lies between `low` and `high`; `open_*` excludes an end."""
-    if not isinstance(value, int | float):
-        return
-    above = value > low if open_low else value >= low
-    below = value < high if open_high else value <= high
-    if not (math.isfinite(value) and above and below):
+    if not isinstance(value, numbers.Real):
+        if hasattr(value, "dtype"):
+            return
+        raise ValueError(f"`{name}` must be a number; got {value!r}.")
+    number = float(value)
+    above = number > low if open_low else number >= low
+    below = number < high if open_high else number <= high
+    if not (math.isfinite(number) and above and below):
         left = "(" if open_low or math.isinf(low) else "["
         right = ")" if open_high or math.isinf(high) else "]"
-        raise ValueError(f"`{name}` must lie in {left}{low:g}, {high:g}{right}; got {value}.")
+        why = f": {because}" if because else ""
+        raise ValueError(f"`{name}` must lie in {left}{low:g}, {high:g}{right}; got {value}{why}.")
 
 
 def positive(name: str, value: Any) -> None:
@@ -49,6 +63,17 @@ def whole_seed(name: str, value: int) -> None:
     count(name, value, least=0)
     if value >= 2**31:
         raise ValueError(f"`{name}` must be below 2**31 = {2**31}; got {value}.")
+
+
+def instance(name: str, value: Any, kind: type) -> None:
+    """Raise `ValueError`, with the members or the subclasses, unless `value` is a `kind`."""
+    if isinstance(value, kind):
+        return
+    allowed = [k.__name__ for k in kind.__subclasses__()] or [kind.__name__]
+    if issubclass(kind, enum.Enum):
+        allowed = map(str, kind)
+    got = " ".join(reprlib.repr(value).split())
+    raise ValueError(f"`{name}` must be one of {', '.join(allowed)}; got {got}.")
 
 
 def unused(name: str, value: Any, needed: str) -> None:

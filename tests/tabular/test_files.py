@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rewardtogo.tabular.catalogue import problem
-from rewardtogo.tabular.files import read_mdp, write_mdp
+from rewardtogo.tabular.files import read_mdp, read_policy, write_mdp
 from rewardtogo.tabular.mdp import TabularMDP, tabular_mdp
 from rewardtogo.tabular.successors import SuccessorMDP, mdp_from_outcomes, successor_mdp
 
@@ -225,3 +225,68 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         write_mdp(MDPS["noise"], path)
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["mdp.json"]
+
+
+ROWS = np.array([[0.25, 0.75], [1.0, 0.0], [0.5, 0.5]])
+
+
+def save_policy(path, table, key="policy"):
+    match path.suffix:
+        case ".csv":
+            path.write_text("\n".join(",".join(map(str, row)) for row in table))
+        case ".npy":
+            np.save(path, table)
+        case _:
+            np.savez(path, **{key: table})
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".npy", ".npz"])
+def test_a_policy_is_read_back(tmp_path, suffix):
+    path = save_policy(tmp_path / f"a{suffix}", ROWS)
+    assert np.array_equal(read_policy(path, num_states=3, num_actions=2), ROWS)
+    thirds = np.full((3, 3), np.float32(1 / 3))
+    found = read_policy(save_policy(tmp_path / f"b{suffix}", thirds), num_states=3, num_actions=3)
+    assert np.abs(found.sum(axis=1) - 1).max() < 1e-15  # what float32 rounds is put right
+
+
+WRONG_ROWS = [
+    (ROWS * [[1.0], [0.5], [1.0]], "`policy` at state 1 sums to 0.5; it must sum to 1"),
+    (ROWS - [[0.0, 0.0], [2.0, -2.0], [0, 0]], "at state 1, action 0 is -1.0; a probability lies"),
+    (np.full((3, 2), np.nan), "at state 0, action 0 is nan; a probability lies"),
+    (ROWS[:2], r"a row for each of 3 states and a column for each of 2 actions; got shape \(2, 2"),
+    (ROWS.T, r"got shape \(2, 3"),
+]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".npy", ".npz"])
+@pytest.mark.parametrize(("table", "message"), WRONG_ROWS)
+def test_what_is_no_policy(tmp_path, suffix, table, message):
+    path = save_policy(tmp_path / f"a{suffix}", table)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_policy(path, num_states=3, num_actions=2)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_what_is_no_file_of_a_policy(tmp_path):
+    def refused(name, content, message):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=message):
+            read_policy(tmp_path / name, num_states=3, num_actions=2)
+
+    refused("a.txt", b"", r"a policy's file ends in \.csv or \.npy or \.npz")
+    refused("a.csv", b"", r"got shape \(0,\)")
+    refused("b.csv", b"0.5,half\n", "could not convert string to float: 'half'")
+    refused("c.csv", b"0.5,0.5\n1\n", "lines are not equally long")
+    refused("d.csv", b"\xff\xfe", "utf-8")
+    refused("a.npy", b"", "EOF")
+    refused("b.npy", b"0.5 0.5", "magic")
+    refused("a.npz", b"0.5 0.5", "it is no zip archive")
+    np.save(tmp_path / "c.npy", np.array([{}]))
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        read_policy(tmp_path / "c.npy", num_states=3, num_actions=2)
+    other = save_policy(tmp_path / "b.npz", ROWS, key="pi")
+    with pytest.raises(ValueError, match="`policy` is missing; its keys: pi"):
+        read_policy(other, num_states=3, num_actions=2)
+    with pytest.raises(FileNotFoundError):
+        read_policy(tmp_path / "none.npy", num_states=3, num_actions=2)

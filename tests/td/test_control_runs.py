@@ -98,7 +98,10 @@ def test_the_seed_says_it_all():
     [
         (lambda: ConstantStepSize(0.0), r"`size` must lie in \(0, 1\]; got 0.0"),
         (lambda: ConstantStepSize(1.5), r"`size` must lie in \(0, 1\]; got 1.5"),
-        (lambda: PolynomialStepSize(0.5), r"`exponent` must lie in \(0.5, 1\]; got 0.5"),
+        (
+            lambda: PolynomialStepSize(0.5),
+            r"`exponent` must lie in \(0.5, 1\]; got 0.5: else n\^-κ has a finite sum",
+        ),
         (lambda: PolynomialStepSize(1.1), r"`exponent` must lie in \(0.5, 1\]; got 1.1"),
         (lambda: EpsilonGreedyExploration(-0.1), r"`epsilon` must lie in \[0, 1\]; got -0.1"),
         (lambda: BoltzmannExploration(0.0), "`temperature` must lie in"),

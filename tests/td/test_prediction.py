@@ -1,10 +1,13 @@
 """Each method of prediction against the pseudocode of its book, written in NumPy."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rewardtogo.approximation.values import TabularValues
 from rewardtogo.td.dynamics import Experience
 from rewardtogo.td.prediction import TD0
 from rewardtogo.td.prediction_monte_carlo import MonteCarlo, Visits
@@ -250,7 +253,7 @@ def test_one_loop_first_visit_is_unbiased_and_every_visit_is_not(x64):
     over all k, is 1/(1 − c) for first visits and (1/(1 − c) + 1)/2 for every visit (Singh and
     Sutton, 1996).
     """
-    c, longest = 0.5, 45
+    c, longest, table = 0.5, 45, TabularValues(jnp.zeros(1))
     lengths = np.arange(1, longest + 1)
     chance = (1 - c) * c ** (lengths - 1)
 
@@ -259,14 +262,14 @@ def test_one_loop_first_visit_is_unbiased_and_every_visit_is_not(x64):
             last = t == length - 1
             zero = jnp.zeros((), jnp.int32)
             seen = Experience(zero, zero, jnp.ones(()), zero, last, jnp.zeros((), bool))
-            after = method.observe(estimate, seen, 1.0)
+            after = method.observe(estimate, seen, 1.0, table)
             keep = lambda new, old: jnp.where(t < length, new, old)
             return jax.tree.map(keep, after, estimate), None
 
         def one(length):
-            first = method.init(jnp.zeros(1), max_steps=longest)
+            first = method.init(table, jnp.zeros(1), max_steps=longest)
             scan = jax.lax.scan(lambda e, t: observe(e, t, length), first, jnp.arange(longest))
-            return scan[0].values[0]
+            return scan[0].weights[0]
 
         return np.asarray(jax.jit(lambda: jax.lax.map(one, jnp.asarray(lengths)))())
 
@@ -301,3 +304,30 @@ def test_bad_records():
         follow([[(1, 0.0, 2, False, False), (3, 0.0, 1, False, False)]])
     with pytest.raises(ValueError, match="`initial_value` must be one number or one for each"):
         follow(EPISODES, initial_value=np.zeros(2))
+
+
+GOOD: dict[str, Any] = {
+    "state": np.array([0, 1]),
+    "action": np.array([0, 0]),
+    "reward": np.array([0.0, 1.0]),
+    "next_state": np.array([1, 2]),
+    "terminated": np.array([False, True]),
+    "truncated": np.array([False, False]),
+}
+FIELDS = [
+    ("state", np.array([0, -1]), "`state` at step 1 is -1, outside the table of 5 states"),
+    ("state", np.array([0.0, 1.0]), "`state` must hold whole numbers; got float64"),
+    ("next_state", np.array([1, 5]), "`next_state` at step 1 is 5, outside"),
+    ("reward", np.array([0.0, np.nan]), "`reward` at step 1 is nan; it must be finite"),
+    ("reward", np.array(["a", "b"]), "`reward` must be an array of numbers"),
+    ("terminated", np.array([0, 1]), "`terminated` must hold booleans; got int64"),
+    ("truncated", np.zeros(3, bool), "must be arrays of one length"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "message"), FIELDS)
+def test_bad_fields_of_records(name, value, message):
+    follow = lambda steps: values_from(TD0(), steps, num_states=STATES, discount=GAMMA)
+    assert follow(Experience(**GOOD))[1] > 0
+    with pytest.raises(ValueError, match=message):
+        follow(Experience(**(GOOD | {name: value})))

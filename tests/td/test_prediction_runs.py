@@ -136,14 +136,18 @@ def test_noisy_rewards_and_a_policy_that_prefers():
 
 BAD = [
     ({"step_sizes": [0.1, 1.2]}, r"`step_sizes` must lie in \(0, 1\]; got 1.2"),
-    ({"step_sizes": []}, "`step_sizes` is empty"),
+    ({"step_sizes": []}, r"`step_sizes` must be a list of at least one; got \[\]"),
     ({"episodes": 0}, "`episodes` must be a whole number, at least 1; got 0"),
     ({"seeds": 0}, "`seeds` must be a whole number, at least 1; got 0"),
     ({"max_steps": 0}, "`max_steps` must be a whole number, at least 1; got 0"),
     ({"policy": EVEN * 0.9}, r"`policy` at \[0\] is no distribution.*its sum 0.9"),
+    ({"step_sizes": ["x"]}, "`step_sizes` must be an array of numbers"),
+    ({"step_sizes": [0.1, np.nan]}, r"`step_sizes` must lie in \(0, 1\]; got nan"),
+    ({"policy": "uniform"}, "`policy` must be an array of numbers"),
+    ({"policy": EVEN * np.nan}, r"`policy` at \[0\] is no distribution: its least entry is nan"),
     ({"policy": EVEN[:5]}, r"each of 7 states and a column for each of 2 actions; got shape"),
     ({"initial_value": np.zeros(5)}, "one number or one for each of 7 states"),
-    ({"initial_value": np.nan}, "`initial_value` must be finite"),
+    ({"initial_value": np.nan}, "`initial_value` must be finite; got nan"),
 ]
 
 

@@ -57,9 +57,9 @@ def run(argv: Sequence[str]) -> int:
         raise ValueError("name a method and a problem, as in: q-learning tabular:FrozenLake-v1.")
     validate.count("seeds", options.seeds)
     if options.picture is not None:
-        from ..drawing import require_suffix
+        from ..drawing import require_writable
 
-        require_suffix(options.picture)
+        require_writable(options.picture)
     from .machine import prepare
 
     prepare("cpu", options.seeds)

@@ -69,7 +69,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _estimators(options: Lab) -> int:
-    from ..drawing import require_suffix
+    from ..drawing import require_writable
     from ..lab.comparison import check_trajectories, compare, named
     from ..lab.context import check_numbers, softmax_setting
     from ..lab.picture import draw
@@ -82,7 +82,7 @@ def _estimators(options: Lab) -> int:
     check_trajectories(options.trajectories, batch=options.batch)
     chosen = named(options.estimators)
     if options.picture is not None:
-        require_suffix(options.picture)
+        require_writable(options.picture)
     prepare("cpu", 1)
     found = problem(options.problem, discount=options.discount)
     policy_key, sample_key = jr.split(jr.key(options.seed))

@@ -48,9 +48,9 @@ def run(argv: Sequence[str]) -> int:
         raise ValueError(f"which problem? A file, or one of: {', '.join(problem_names())}.")
     _check(options)
     if options.picture is not None:
-        from ..drawing import require_suffix
+        from ..drawing import require_writable
 
-        require_suffix(options.picture)
+        require_writable(options.picture)
     named = problem(options.problem, discount=options.discount)
     began = time.monotonic()
     with waiting("solving", quiet=options.json):

@@ -17,7 +17,7 @@ from .problems.gambling import blackjack, gambler
 from .problems.grids import gridworld_4x4, gridworld_5x5, slippery_grid, windy_gridworld
 from .problems.gymnasium_tables import gymnasium_names, gymnasium_problem
 from .problems.stock import forest, jacks_car_rental
-from .problems.walks import chain, random_walk, river_swim, short_corridor
+from .problems.walks import chain, maximisation_bias, random_walk, river_swim, short_corridor
 
 
 _NAMED: dict[str, Callable[[], Problem]] = {
@@ -28,6 +28,7 @@ _NAMED: dict[str, Callable[[], Problem]] = {
     "Gridworld-4x4": gridworld_4x4,
     "Gridworld-5x5": gridworld_5x5,
     "JacksCarRental": jacks_car_rental,
+    "MaximisationBias": maximisation_bias,
     "RiverSwim": river_swim,
     "ShortCorridor": short_corridor,
     "WindyGridworld": windy_gridworld,
@@ -66,6 +67,7 @@ class _Family:
 
 _FAMILIES = (
     _Family("RandomWalk-#", random_walk, ("RandomWalk-5", "RandomWalk-19")),
+    _Family("RandomWalk-#-#", random_walk, ("RandomWalk-1000-100",)),
     _Family("SlipperyGrid-#x#", slippery_grid, ("SlipperyGrid-10x10",)),
     _Family("Garnet-#-#-#", _random_mdp, ("Garnet-20-4-3",)),
 )
@@ -74,10 +76,10 @@ _FAMILIES = (
 def problem(name: str, *, discount: float | None = None) -> Problem:
     """The MDP of that name, with what is needed to draw it and to learn on it.
 
-    **Arguments:** `name`: one of `problem_names()`; "RandomWalk-N", "SlipperyGrid-RxC" or
-    "Garnet-S-A-B" (states, actions, branching) for any whole numbers; a Gymnasium environment that
-    publishes its table; or the path of a file, ending in .npz or .json, as `read_mdp` takes it.
-    `discount`: γ; None for the problem's own.
+    **Arguments:** `name`: one of `problem_names()`; "RandomWalk-N", "RandomWalk-N-J" (jumps up to
+    J), "SlipperyGrid-RxC" or "Garnet-S-A-B" (states, actions, branching) for any whole numbers; a
+    Gymnasium environment that publishes its table; or the path of a file, ending in .npz or .json,
+    as `read_mdp` takes it. `discount`: γ; None for the problem's own.
     **Raises:** `ValueError` for an unknown name, with the nearest, and for a `discount` outside
     [0, 1].
     """
@@ -113,6 +115,6 @@ def _built(name: str) -> Problem:
     hint = f" Did you mean {by_lower[near[0]]!r}?" if near else ""
     raise ValueError(
         f"no problem is named {name!r}.{hint} Names: {', '.join(problem_names())}; the numbers in "
-        "RandomWalk-N, SlipperyGrid-RxC and Garnet-S-A-B may be others, and a path that ends in "
-        f"{' or '.join(SUFFIXES)} is read as a file."
+        "RandomWalk-N, RandomWalk-N-J, SlipperyGrid-RxC and Garnet-S-A-B may be others, and a path "
+        f"that ends in {' or '.join(SUFFIXES)} is read as a file."
     )

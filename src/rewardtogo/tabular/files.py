@@ -1,4 +1,4 @@
-"""MDPs in files: NumPy's .npz, and JSON with the same keys."""
+"""MDPs in files, NumPy's .npz and JSON with the same keys; and policies in .csv, .npy, .npz."""
 
 import json
 import os
@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
-from .checks import as_floats, place
+from .checks import as_floats, normalised, place
 from .mdp import AbstractMDP, TabularMDP, tabular_mdp
 from .successors import Outcome, SuccessorMDP, mdp_from_outcomes, successor_mdp
 
 
 SUFFIXES = (".npz", ".json")
+POLICY_SUFFIXES = (".csv", ".npy", ".npz")
 # What a file of each kind must hold, and what it may hold besides; `discount` may always be there.
 _KINDS = {
     "transition": ({"transition", "reward", "initial"}, {"terminal", "reward_noise"}),
@@ -43,6 +45,34 @@ def read_mdp(path: str | os.PathLike[str], *, discount: float | None = None) -> 
     except FileNotFoundError:
         raise
     except (OSError, ValueError, OverflowError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def read_policy(
+    path: str | os.PathLike[str], *, num_states: int, num_actions: int
+) -> Float[np.ndarray, "states actions"]:
+    r"""Read $\pi(a \mid s)$, a row for each state, from a .csv, .npy or .npz file.
+
+    A .csv file has a line a state, commas between the probabilities; a .npz file the key `policy`.
+    Rows that sum to 1 within float32's rounding are normalised. Nothing is ever unpickled.
+
+    **Raises:** `FileNotFoundError`, and `ValueError` with the file's name for another ending, what
+    cannot be read, another shape, or a row that is no distribution.
+    """
+    path = Path(path)
+    if path.suffix not in POLICY_SUFFIXES:
+        raise ValueError(f"{path}: a policy's file ends in {' or '.join(POLICY_SUFFIXES)}.")
+    try:
+        table = as_floats("policy", _read_table(path))
+        if table.shape != (num_states, num_actions):
+            raise ValueError(
+                f"`policy` must have a row for each of {num_states} states and a column for each "
+                f"of {num_actions} actions; got shape {table.shape}."
+            )
+        return normalised(table, "policy")
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
 
 
@@ -88,6 +118,24 @@ def _read_npz(path: Path) -> dict[str, Any]:
             return {key: archive[key] for key in archive.files}
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise ValueError(f"the archive is damaged: {error}") from error
+
+
+def _read_table(path: Path) -> np.ndarray:
+    match path.suffix:
+        case ".npz":
+            content = _read_npz(path)
+            if "policy" not in content:
+                raise ValueError(f"`policy` is missing; {_keys(content)}")
+            return content["policy"]
+        case ".npy":
+            with open(path, "rb") as file:
+                return np.lib.format.read_array(file, allow_pickle=False)
+        case _:
+            lines = path.read_text("utf-8").splitlines()
+            rows = [line.split(",") for line in lines if line.strip()]
+            if len({len(row) for row in rows}) > 1:
+                raise ValueError("its lines are not equally long.")
+            return np.array([[float(word) for word in row] for row in rows])
 
 
 def _read_json(path: Path) -> dict[str, Any]:

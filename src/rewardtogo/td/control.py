@@ -14,6 +14,7 @@ import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from .. import validate
 from ..losses.q_learning import bellman_target
 from ..types import Scalar
 from .dynamics import Experience
@@ -33,6 +34,12 @@ class Planned(NamedTuple):
 
     table: Table
     action: Int[Array, ""]
+
+
+def check_parts(exploration: AbstractExploration, step_size: AbstractStepSize) -> None:
+    """**Raises:** `ValueError` unless both are modules: a bare number would fail much later."""
+    validate.instance("exploration", exploration, AbstractExploration)
+    validate.instance("step_size", step_size, AbstractStepSize)
 
 
 class AbstractControl[S](eqx.Module):
@@ -71,6 +78,9 @@ class QLearning(AbstractControl[Table]):
     step_size: AbstractStepSize = PolynomialStepSize()
     """α as a function of the number of updates of a pair."""
 
+    def __check_init__(self):
+        check_parts(self.exploration, self.step_size)
+
     def init(self, q: Float[Array, "states actions"]) -> Table:
         return Table(q, jnp.zeros_like(q))
 
@@ -101,6 +111,9 @@ class ExpectedSarsa(AbstractControl[Table]):
     """How actions are chosen."""
     step_size: AbstractStepSize = PolynomialStepSize()
     """α as a function of the number of updates of a pair."""
+
+    def __check_init__(self):
+        check_parts(self.exploration, self.step_size)
 
     def init(self, q: Float[Array, "states actions"]) -> Table:
         return Table(q, jnp.zeros_like(q))
@@ -134,6 +147,9 @@ class Sarsa(AbstractControl[Planned]):
     """How actions are chosen."""
     step_size: AbstractStepSize = PolynomialStepSize()
     """α as a function of the number of updates of a pair."""
+
+    def __check_init__(self):
+        check_parts(self.exploration, self.step_size)
 
     def init(self, q: Float[Array, "states actions"]) -> Planned:
         return Planned(Table(q, jnp.zeros_like(q)), jnp.zeros((), jnp.int32))
@@ -171,6 +187,9 @@ class DoubleQLearning(AbstractControl[Table]):
     """How actions are chosen."""
     step_size: AbstractStepSize = PolynomialStepSize()
     """α as a function of the number of updates of a pair."""
+
+    def __check_init__(self):
+        check_parts(self.exploration, self.step_size)
 
     def init(self, q: Float[Array, "states actions"]) -> Table:
         both = jnp.stack([q, q])

@@ -98,6 +98,8 @@ def control(
     **Raises:** `ValueError` for numbers out of range, an `initial_value` that is not finite, an
     episode that could begin in a terminal state, and as `solve`.
     """
+    validate.instance("problem", problem, Problem)
+    validate.instance("method", method, AbstractControl)
     validate.count("steps", steps)
     validate.count("seeds", seeds)
     validate.whole_seed("seed", seed)

@@ -2,6 +2,10 @@ r"""Step sizes $\alpha_n$ of the n-th update of a state and action.
 
 Convergence with probability 1 asks that $\sum_n \alpha_n = \infty$ and
 $\sum_n \alpha_n^2 < \infty$ for every pair; Robbins and Monro (1951), Watkins and Dayan (1992).
+
+These are for control, where a rule may be one's own. Prediction writes $\alpha n^{-\omega}$ as two
+numbers, since `predict` learns with a whole array of α at once. It is not for speed: a power
+costs 2 ns of the 60 that a step of control takes.
 """
 
 import abc
@@ -12,6 +16,11 @@ from jaxtyping import Array, Float
 
 from .. import validate
 from ..types import Scalar
+
+
+def settles(decay: float) -> bool:
+    r"""Whether $\alpha\,n^{-\omega}$ meets both conditions: where 1/2 < ω ≤ 1, and only there."""
+    return 0.5 < decay <= 1
 
 
 class AbstractStepSize(eqx.Module):
@@ -60,7 +69,8 @@ class PolynomialStepSize(AbstractStepSize):
     """κ, in (1/2, 1]."""
 
     def __check_init__(self):
-        validate.in_interval("exponent", self.exponent, 0.5, 1.0, open_low=True)
+        why = "else n^-κ has a finite sum or its squares have none (Robbins and Monro)"
+        validate.in_interval("exponent", self.exponent, 0.5, 1.0, open_low=True, because=why)
 
     def __call__(self, visits: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
         return visits**-self.exponent
