@@ -48,9 +48,7 @@ class Balance(AbstractPolicy):
 
 def evaluator(name, policy, *, num_seeds=2, num_episodes=7, run_seed=0, backend: Backend = "auto"):
     world = make_world(name, num_seeds=num_seeds, run_seed=run_seed, backend=backend)
-    return make_evaluator(
-        world, policy, num_seeds=num_seeds, num_episodes=num_episodes, discount=0.9
-    )
+    return make_evaluator(world, policy, num_seeds=num_seeds, num_episodes=num_episodes)
 
 
 @pytest.mark.parametrize("name", ["own_environments:Line", "own_environments:Walk-v0"])

@@ -94,9 +94,7 @@ def test_evaluation_carries_the_memory_on_both_sides():
         world = make_world(name, num_seeds=1, run_seed=0, history=rtg.History(stack=3))
         assert isinstance(world, JaxWorld if name.endswith("Line") else HostWorld)
         assert world.observation_space.shape == (6,)
-        evaluate = make_evaluator(
-            world, lambda _: Counting(), num_seeds=1, num_episodes=25, discount=1.0
-        )
+        evaluate = make_evaluator(world, lambda _: Counting(), num_seeds=1, num_episodes=25)
         episodes = evaluate(jnp.zeros((1,)), 0)
         assert np.all(episodes.returns == 16) and np.all(episodes.lengths == 20)
 

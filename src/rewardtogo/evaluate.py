@@ -52,13 +52,13 @@ def make_evaluator(
     *,
     num_seeds: int,
     num_episodes: int,
-    discount: Scalar,
+    discount: Scalar | None = None,
 ) -> Evaluator:
     r"""Return `(arrays, seed) → Episodes`: each training seed's policy on fresh episodes.
 
     In JAX all seeds get the same start states; on the host each gets its own.
 
-    Where the policy is greedy in a $\hat Q$, an episode of $T$ steps also gauges
+    With a `discount` γ, and a policy that is greedy in a $\hat Q$, an episode of $T$ steps gauges
 
     $$\hat Q(s_0, a_0) - \sum_{t<T} \gamma^t r_t - [\text{cut}]\,\gamma^T \max_a \hat Q(s_T, a)$$
 
@@ -66,7 +66,7 @@ def make_evaluator(
     "Overoptimism due to estimation errors". To leave out episodes that were cut would keep those
     that failed; what $\hat Q$ says at the cut hides $\gamma^T$ of its bias.
 
-    **Arguments:** `policy_of`: from one seed's arrays to its policy. `discount`: γ of the gauge.
+    **Arguments:** `policy_of`: from one seed's arrays to its policy.
     """
     if isinstance(world, JaxWorld):
         return _jax_evaluator(world, policy_of, num_seeds, num_episodes, discount)
@@ -82,7 +82,7 @@ def believed_value(distribution: AbstractDistribution) -> Float[Array, "*batch"]
 
 
 def _jax_evaluator(
-    world: JaxWorld, policy_of, num_seeds: int, num_episodes: int, discount: Scalar
+    world: JaxWorld, policy_of, num_seeds: int, num_episodes: int, discount: Scalar | None
 ) -> Evaluator:
     max_steps = world.max_steps or MAX_STEPS
 
@@ -111,14 +111,14 @@ def episode_returns(
     *,
     num_episodes: int,
     max_steps: int,
-    discount: Scalar,
     key: PRNGKeyArray,
+    discount: Scalar | None = None,
 ) -> tuple[Float[Array, " episode"], Int[Array, " episode"], Float[Array, " episode"] | None]:
     """Run `num_episodes` side by side to their ends, or to `max_steps`: an `Episodes` of arrays."""
     env_state, observation = jax.vmap(env.reset)(jr.split(key, num_episodes))
     memory = repeated(policy.initial_memory(), num_episodes)
     static = eqx.filter((env_state, memory), eqx.is_array, inverse=True)
-    gauged = believed_value(policy(observation, memory)[0]) is not None
+    gauged = discount is not None and believed_value(policy(observation, memory)[0]) is not None
 
     def going(carry):
         *_, alive, cut, _, _ = carry
@@ -132,7 +132,7 @@ def episode_returns(
         returns, lengths, surplus = played
         reward = jnp.where(alive, out.reward, 0).astype(returns.dtype)
         believed = believed_value(distribution)
-        if believed is not None:
+        if discount is not None and believed is not None:
             # At the start; and against it, where the step before was the last before a cut.
             says = jnp.where(time == 0, believed, jnp.where(cut, -believed, 0))
             surplus = surplus + discount**time * (says - reward)
@@ -151,7 +151,7 @@ def episode_returns(
 
 
 def _host_evaluator(
-    world: HostWorld, policy_of, num_seeds: int, num_episodes: int, discount: Scalar
+    world: HostWorld, policy_of, num_seeds: int, num_episodes: int, discount: Scalar | None
 ) -> Evaluator:
     num_envs = min(num_episodes, 10)
 
@@ -172,7 +172,7 @@ def _host_evaluator(
 
 
 def _play(
-    pool: AbstractPool, act: Callable, num_seeds: int, num_episodes: int, discount: Scalar
+    pool: AbstractPool, act: Callable, num_seeds: int, num_episodes: int, discount: Scalar | None
 ) -> Episodes:
     """Every environment plays its share of the episodes, whatever their lengths.
 
@@ -190,13 +190,13 @@ def _play(
         action, memory, believed = act(by_seed(observation), memory, by_seed(ended))
         step = step_pool(pool, num_seeds, action)
         total, length, surplus = played
-        if believed is not None:
+        if discount is not None and believed is not None:
             says = np.where(length == 0, np.asarray(believed).reshape(-1), 0)
             surplus = surplus + discount**length * (says - step.reward)
         total, length = total + step.reward, length + 1
         ended = step.terminated | step.truncated | (length >= limit)
         cut = ended & ~step.terminated
-        if believed is not None and cut.any():
+        if discount is not None and believed is not None and cut.any():
             beyond = act(by_seed(step.next_observation), memory, by_seed(np.zeros_like(ended)))[2]
             surplus = surplus - np.where(cut, discount**length * np.asarray(beyond).reshape(-1), 0)
         for i in np.flatnonzero(ended):
@@ -205,5 +205,5 @@ def _play(
         observation = step.observation
     rows = np.array([episodes[:share] for episodes in finished])  # [seed·env, episode, 3]
     rows = rows.reshape(num_seeds, -1, 3)[:, :num_episodes]
-    gauge = None if believed is None else rows[..., 2]
+    gauge = None if discount is None or believed is None else rows[..., 2]
     return Episodes(rows[..., 0], rows[..., 1].astype(int), gauge)

@@ -75,11 +75,7 @@ class SavedRun:
     def evaluate(self, *, num_episodes: int, seed: int) -> Evaluation:
         """Fresh episodes for the policy of every training seed, the same for each."""
         evaluator = make_evaluator(
-            self.world,
-            self.policy_of,
-            num_seeds=self.num_seeds,
-            num_episodes=num_episodes,
-            discount=self.settings.recipe.algorithm.discount,
+            self.world, self.policy_of, num_seeds=self.num_seeds, num_episodes=num_episodes
         )
         first = self.settings.run.seed
         episodes = evaluator(self.arrays, seed)
