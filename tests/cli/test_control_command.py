@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from rewardtogo.td.control import METHODS
+from rewardtogo.td.control_methods import METHODS
 
 
 SHORT = ("--steps", 2000, "--seeds", 2)

@@ -85,9 +85,9 @@ class ControlResult:
     be reached from $\mu_0$. `value`: $\sum_s \mu_0(s) V^\pi(s)$ of the greedy policy, exact; at
     γ = 1 of an episode with its limit. `returns`: mean discounted return of the episodes that ended
     since the point before, exploration included; NaN if none did. `regret`: the sum so far of
-    $\gamma^{k}(V^*(s) - Q^*(s,a))$ over all steps, k counted from the episode's first. `reward`: the
-    sum so far of rewards, not discounted. Of a problem that changes all this is of what it is in
-    the steps up to the point; so is `optimum`, $\sum_s \mu_0(s) V^*(s)$. `truth`: at the end.
+    $\gamma^{k}(V^*(s) - Q^*(s,a))$ over all steps, k counted from the episode's first.
+    `reward`: the sum so far of rewards, not discounted. `optimum`: $\sum_s \mu_0(s) V^*(s)$. Of a
+    problem that changes all is held against what it was up to the point; `truth`: at the end.
     """
 
     problem: Problem

@@ -199,8 +199,9 @@ def _nothing(model: AbstractModel, shape: tuple[int, ...]) -> Memory:
 
 
 def _remembered(model: AbstractModel, memory: Memory, seen: Experience) -> Memory:
-    state, clock = seen.state, memory.clock + 1
-    new = jnp.all(memory.tried[state] == 0)
+    state, new = seen.state, jnp.all(memory.tried[seen.state] == 0)
+    # All is read before anything is written: else XLA copies the table at every step.
+    new, clock = lax.optimization_barrier((new, memory.clock + 1))
     # Of a state that is not new the entry is one that does not count yet.
     return Memory(
         model.update(memory.model, seen),

@@ -8,6 +8,7 @@ import abc
 from typing import ClassVar, NamedTuple
 
 import equinox as eqx
+import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
@@ -98,10 +99,15 @@ class Frequencies(AbstractModel[Counts]):
 
     def update(self, known: Counts, seen: Experience) -> Counts:
         pair = seen.state, seen.action
-        visits = known.visits.at[*pair, seen.next_state].add(1)
+        visits = known.visits[*pair, seen.next_state] + 1
         surprise = seen.reward - known.reward[pair]
         # As a running mean, which rewards that are all the same leave as they are.
-        return Counts(known.reward.at[pair].add(surprise / jnp.sum(visits[pair])), visits)
+        reward = known.reward[pair] + surprise / (jnp.sum(known.visits[pair]) + 1)
+        # All is read before anything is written: else XLA copies the tables at every step.
+        reward, visits = lax.optimization_barrier((reward, visits))
+        return Counts(
+            known.reward.at[pair].set(reward), known.visits.at[*pair, seen.next_state].set(visits)
+        )
 
     def step(
         self,
