@@ -79,6 +79,7 @@ REFUSED = [
     (("dyna-q", "Chain", "--plan-every", 5), "is for certainty-equivalence, not for dyna-q; got 5"),
     (("certainty-equivalence", "Chain", "--exponent", 1), "`exponent` is for q-learning, double"),
     (("certainty-equivalence", "Chain", "--plan-every", 0), "`plan_every` must be a whole number"),
+    (("q-learning", "Chain", "--min-visits", 5), "is for certainty-equivalence, not for q-l"),
     (("dyna-q", "Chain", "--planning-steps", -1), "`planning_steps` must be a whole number"),
     (("dyna-q+", "Chain", "--bonus", -1), "`bonus` must lie in [0, inf); got -1.0"),
     (("dyna-q", "BlockingMaze", "--steps", 900), "`steps` is 900, and the problem changes after"),

@@ -11,7 +11,7 @@ from rewardtogo.tabular.evaluation import lookahead
 from rewardtogo.tabular.solvers.solve import solve
 from rewardtogo.tabular.successors import dense
 from rewardtogo.td.certainty_equivalence import CertaintyEquivalence, planned
-from rewardtogo.td.control_truth import truth
+from rewardtogo.td.control_truth import as_lists as lists, truth
 from rewardtogo.td.controlling import control
 from rewardtogo.td.dynamics import Experience
 from rewardtogo.td.exploration import EpsilonGreedyExploration
@@ -24,7 +24,8 @@ def told(method, q, log, *, discount):
     """What the method has learned from a log of (s, a, r, s', terminated)."""
 
     def step(learned, row):
-        seen = Experience(*row, jnp.asarray(False))
+        s, a, r, to, terminated = row
+        seen = Experience(s, a, r, to, terminated, jnp.asarray(False))
         return method.update(learned, seen, jnp.zeros(0), discount=discount), None
 
     columns = [jnp.asarray(column) for column in log]
@@ -37,7 +38,7 @@ def test_a_maze_is_exact_once_each_pair_was_seen(x64):
     s, a = np.indices((54, 4)).reshape(2, -1)
     order = np.random.default_rng(0).permutation(216)
     s, a = s[order], a[order]
-    to, terminal = np.asarray(mdp.successor)[a, 0, s], np.asarray(mdp.terminal)
+    to, terminal = lists(mdp).successor[a, 0, s], np.asarray(mdp.terminal)
     log = s, a, np.asarray(mdp.reward)[s, a], to, terminal[to]
     exact = truth(mdp).action_values
     method = CertaintyEquivalence(plan_every=216)
@@ -79,7 +80,7 @@ def test_between_plans_values_stay(x64):
     q, method = np.zeros((2, 2)), CertaintyEquivalence(plan_every=3)
     after = [told(method, q, rows, discount=0.5) for rows in (first, all_of_them)]
     assert np.array_equal(after[0].q, after[1].q)
-    assert not np.allclose(after[1].q, planned(after[1], 0.5))
+    assert not np.allclose(after[1].q, planned(after[1], 0.5, min_visits=1))
 
 
 def test_the_error_keeps_to_hoeffdings_bound_and_falls_as_the_root_of_the_visits(x64):
@@ -100,7 +101,7 @@ def test_the_error_keeps_to_hoeffdings_bound_and_falls_as_the_root_of_the_visits
             s = going[s]
             to = np.sum(rng.random(len(s))[:, None] >= cumulative[s, a, :-1], axis=1)
             learned = of_counts(mdp, s, a, to)
-            q = np.asarray(planned(learned, discount))
+            q = np.asarray(planned(learned, discount, min_visits=1))
             visits = np.asarray(learned.counts.visits)
             backup = np.asarray(learned.counts.reward) + discount * visits @ values / n
             lemma = np.abs(backup - exact)[going].max() / (1 - discount)
@@ -142,6 +143,22 @@ def test_optimism_explores_where_greed_alone_does_not():
     assert result.error[:, -1].max() < 1e-5
 
 
-def test_a_plan_is_made_every_so_many_steps_or_not_at_all():
-    with pytest.raises(ValueError, match="`plan_every` must be a whole number, at least 1; got 0"):
-        CertaintyEquivalence(plan_every=0)
+def test_r_max_crosses_the_river():
+    """Unless a pair was tried 30 times it promises 10,000 a step for ever; no step explores."""
+    method = CertaintyEquivalence(EpsilonGreedyExploration(0.0), min_visits=30)
+    result = control(problem("RiverSwim"), method, steps=20_000, seeds=4, initial_value=200_000.0)
+    assert np.all(result.value[:, -1] > 0.99 * result.truth.optimum)
+
+
+def test_a_pair_tried_too_seldom_keeps_its_initial_value(x64):
+    """Tried twice, (0, 0) is believed at m = 2; (0, 1), tried once, is not."""
+    log = [0, 0, 0], [0, 1, 0], [1.0, 9.0, 2.0], [1, 1, 1], [True] * 3
+    q = np.array([[0.3, 0.3], [0.0, 0.0]])
+    learned = told(CertaintyEquivalence(plan_every=3, min_visits=2), q, log, discount=0.5)
+    assert np.allclose(learned.q, [[1.5, 0.3], [0.0, 0.0]], rtol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["plan_every", "min_visits"])
+def test_what_is_counted_is_at_least_one(name):
+    with pytest.raises(ValueError, match=f"`{name}` must be a whole number, at least 1; got 0"):
+        CertaintyEquivalence(**{name: 0})

@@ -42,8 +42,8 @@ def stream(method, mdp):
 class Book:
     """Sutton and Barto (2018), section 8.2, with the footnote of 8.3 where there is a bonus."""
 
-    def __init__(self, states, actions, gamma, bonus, frequencies):
-        self.q, self.n = np.zeros((states, actions)), np.zeros((states, actions))
+    def __init__(self, shape, gamma, bonus, frequencies):
+        self.q, self.n = np.zeros(shape), np.zeros(shape)
         self.gamma, self.bonus, self.frequencies = gamma, bonus, frequencies
         self.history, self.visited, self.tried = {}, [], {}
         self.clock = 0
@@ -61,7 +61,8 @@ class Book:
         # Of all that happened there each time is equally likely.
         return mean, sorted(s2 for _, s2 in past)[int(draws[0] * len(past))]
 
-    def step(self, s, a, r, s2, draws):
+    def step(self, real, draws):
+        s, a, r, s2 = real
         self.clock += 1
         self.learn(s, a, r, s2)
         self.history.setdefault((s, a), []).append((r, s2))
@@ -89,10 +90,10 @@ def test_every_step_is_the_books(name, bonus, model, x64):
     settings |= {"planning_steps": PLANNING}
     method = DynaQ(**settings) if bonus is None else DynaQPlus(**settings, bonus=bonus)
     q, seen, draws = stream(method, mdp)
-    book = Book(*q.shape, 0.9, bonus, isinstance(model, Frequencies))
+    book = Book(q.shape, 0.9, bonus, isinstance(model, Frequencies))
     for t in range(STEPS):
         real = seen.state[t], seen.action[t], seen.reward[t], seen.next_state[t]
-        book.step(*real, draws[t].reshape(PLANNING, -1))
+        book.step(real, draws[t].reshape(PLANNING, -1))
     assert np.abs(q - book.q).max() < 1e-12
     assert seen.terminated.sum() > 10 and np.abs(q).max() > 0.01
 

@@ -64,6 +64,8 @@ class Control:
     0.001 without one."""
     plan_every: int | None = None
     """Steps from one plan of certainty-equivalence to the next; 100 without one."""
+    min_visits: int | None = None
+    """m of certainty-equivalence, below which a pair keeps its initial value; 1 without one."""
     initial_value: float = 0.0
     """Q of every pair at the start; a large one is optimistic and explores."""
     json: bool = False
@@ -136,6 +138,7 @@ def _own(options: Control, method: str) -> dict[str, Any]:
         "model": options.model and models[options.model](),
         "bonus": options.bonus,
         "plan_every": options.plan_every,
+        "min_visits": options.min_visits,
     }
     takes = {name: inspect.signature(kind).parameters for name, kind in METHODS.items()}
     for option in ("step_size", "exponent", *given):

@@ -1,6 +1,6 @@
 r"""Certainty equivalence: estimate the process, and plan as if the estimate were the truth."""
 
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax.lax as lax
@@ -19,33 +19,39 @@ _MOST = 10_000  # sweeps; at γ = 1 values of an estimate may grow without end
 
 
 class Estimate(NamedTuple):
-    """The counts so far, the values planned last, those of pairs never tried, and the steps."""
+    """The counts so far, the values planned last, those of pairs not yet known, and the steps."""
 
     counts: Counts
     q: Float[Array, "states actions"]
-    untried: Float[Array, "states actions"]
+    unknown: Float[Array, "states actions"]
     clock: Int[Array, ""]
 
 
 class CertaintyEquivalence(AbstractControl[Estimate]):
     r"""Every so many steps $Q = \hat r + \gamma \hat P \max_{a'} Q$, solved by value iteration.
 
-    $\hat P$ and $\hat r$ are the frequencies and mean rewards of all steps so far. A pair never
-    tried keeps its initial value: 0 is what it is worth to stay there for ever and be paid nothing,
-    a large one is R-max (Brafman and Tennenholtz, 2002). Sutton and Barto (2018), section 6.3;
-    Kumar and Varaiya (1986). Memory is |S|²·|A|, a sweep as many operations.
-    **Raises:** `ValueError` for a `plan_every` that is no whole number above 0.
+    $\hat P$ and $\hat r$ are the frequencies and mean rewards of all steps so far. A pair that was
+    tried less than m times keeps its initial value: 0 is what it is worth to stay there for ever
+    and be paid nothing; the largest possible makes this R-max (Brafman and Tennenholtz, 2002).
+    Sutton and Barto (2018), section 6.3; Kumar and Varaiya (1986). Memory is |S|²·|A|, a sweep as
+    many operations.
+    **Raises:** `ValueError` for a `plan_every` or `min_visits` that is no whole number above 0.
     """
-
-    num_draws: ClassVar[int] = 0
 
     exploration: AbstractExploration = EpsilonGreedyExploration()
     """How actions are chosen."""
     plan_every: int = eqx.field(default=100, static=True)
     """Real steps from one plan to the next."""
+    min_visits: int = eqx.field(default=1, static=True)
+    """m: how often a pair is tried before its estimate is believed."""
 
     def __check_init__(self):
+        validate.count("min_visits", self.min_visits)
         validate.count("plan_every", self.plan_every)
+
+    @property
+    def num_draws(self) -> int:
+        return 0
 
     def init(self, q: Float[Array, "states actions"]) -> Estimate:
         return Estimate(Frequencies().init(*q.shape), q, q, jnp.zeros((), jnp.int32))
@@ -71,14 +77,17 @@ class CertaintyEquivalence(AbstractControl[Estimate]):
         del draws
         counts, clock = Frequencies().update(learned.counts, seen), learned.clock + 1
         now = learned._replace(counts=counts, clock=clock)
-        q = lax.cond(clock % self.plan_every == 0, lambda: planned(now, discount), lambda: now.q)
-        return now._replace(q=q)
+        due = clock % self.plan_every == 0
+        plan = lambda: planned(now, discount, min_visits=self.min_visits)
+        return now._replace(q=lax.cond(due, plan, lambda: now.q))
 
     def action_values(self, learned: Estimate) -> Float[Array, "states actions"]:
         return learned.q
 
 
-def planned(learned: Estimate, discount: Scalar) -> Float[Array, "states actions"]:
+def planned(
+    learned: Estimate, discount: Scalar, *, min_visits: int
+) -> Float[Array, "states actions"]:
     r"""Q* of the estimate, from the values planned last on until a sweep changes next to nothing.
 
     That is at most four units in the last place of the largest value, so that the error is below
@@ -91,7 +100,7 @@ def planned(learned: Estimate, discount: Scalar) -> Float[Array, "states actions
     def sweep(carry):
         q, _, sweeps = carry
         ahead = learned.counts.reward + discount * (transition @ jnp.max(q, axis=1))
-        new = jnp.where(total > 0, ahead, learned.untried)
+        new = jnp.where(total >= min_visits, ahead, learned.unknown)
         return new, jnp.max(jnp.abs(new - q)), sweeps + 1
 
     def unsettled(carry):

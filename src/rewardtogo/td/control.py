@@ -6,7 +6,7 @@ that was only truncated the target bootstraps.
 """
 
 import abc
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax.lax as lax
@@ -41,7 +41,10 @@ class AbstractControl[S](eqx.Module):
     [0, 1), `update` as many as it asks for, and all are independent.
     """
 
-    num_draws: eqx.AbstractVar[int]  # that an update takes
+    @property
+    @abc.abstractmethod
+    def num_draws(self) -> int:
+        """How many numbers `update` takes."""
 
     @abc.abstractmethod
     def init(self, q: Float[Array, "states actions"]) -> S:
@@ -67,12 +70,14 @@ class AbstractControl[S](eqx.Module):
 class QLearning(AbstractControl[Table]):
     r"""$y = r + \gamma \max_{a'} Q(s', a')$; Watkins (1989), Sutton and Barto (2018), eq. 6.8."""
 
-    num_draws: ClassVar[int] = 0
-
     exploration: AbstractExploration = EpsilonGreedyExploration()
     """How actions are chosen."""
     step_size: AbstractStepSize = PolynomialStepSize()
     """α as a function of the number of updates of a pair."""
+
+    @property
+    def num_draws(self) -> int:
+        return 0
 
     def init(self, q: Float[Array, "states actions"]) -> Table:
         return Table(q, jnp.zeros_like(q))
@@ -100,12 +105,14 @@ class ExpectedSarsa(AbstractControl[Table]):
     π is the exploring policy itself: Sutton and Barto (2018), eq. 6.9.
     """
 
-    num_draws: ClassVar[int] = 0
-
     exploration: AbstractExploration = EpsilonGreedyExploration()
     """How actions are chosen."""
     step_size: AbstractStepSize = PolynomialStepSize()
     """α as a function of the number of updates of a pair."""
+
+    @property
+    def num_draws(self) -> int:
+        return 0
 
     def init(self, q: Float[Array, "states actions"]) -> Table:
         return Table(q, jnp.zeros_like(q))
@@ -135,12 +142,14 @@ class Sarsa(AbstractControl[Planned]):
     update, as in the book's box. Where an episode is cut, $a'$ is drawn for the target alone.
     """
 
-    num_draws: ClassVar[int] = 1
-
     exploration: AbstractExploration = EpsilonGreedyExploration()
     """How actions are chosen."""
     step_size: AbstractStepSize = PolynomialStepSize()
     """α as a function of the number of updates of a pair."""
+
+    @property
+    def num_draws(self) -> int:
+        return 1
 
     def init(self, q: Float[Array, "states actions"]) -> Planned:
         return Planned(Table(q, jnp.zeros_like(q)), jnp.zeros((), jnp.int32))
@@ -174,12 +183,14 @@ class DoubleQLearning(AbstractControl[Table]):
     first is chosen. Acts on, and returns, the mean of both.
     """
 
-    num_draws: ClassVar[int] = 1
-
     exploration: AbstractExploration = EpsilonGreedyExploration()
     """How actions are chosen."""
     step_size: AbstractStepSize = PolynomialStepSize()
     """α as a function of the number of updates of a pair."""
+
+    @property
+    def num_draws(self) -> int:
+        return 1
 
     def init(self, q: Float[Array, "states actions"]) -> Table:
         both = jnp.stack([q, q])

@@ -5,7 +5,7 @@ footnote 1, let it say: it leads back to s and pays nothing.
 """
 
 import abc
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax.lax as lax
@@ -19,7 +19,10 @@ from .exploration import drawn
 class AbstractModel[M](eqx.Module):
     """What a step from each state, with each action, is expected to give."""
 
-    num_draws: eqx.AbstractVar[int]  # that an imagined step takes
+    @property
+    @abc.abstractmethod
+    def num_draws(self) -> int:
+        """How many numbers `step` takes."""
 
     @abc.abstractmethod
     def init(self, num_states: int, num_actions: int) -> M:
@@ -54,7 +57,9 @@ class LastOutcome(AbstractModel[Last]):
     the process is random, this is one sample of P(· | s, a), the latest.
     """
 
-    num_draws: ClassVar[int] = 0
+    @property
+    def num_draws(self) -> int:
+        return 0
 
     def init(self, num_states: int, num_actions: int) -> Last:
         own = jnp.broadcast_to(jnp.arange(num_states)[:, None], (num_states, num_actions))
@@ -91,7 +96,9 @@ class Frequencies(AbstractModel[Counts]):
     imagined step takes |S| operations, and after a change the old outcomes weigh on.
     """
 
-    num_draws: ClassVar[int] = 1
+    @property
+    def num_draws(self) -> int:
+        return 1
 
     def init(self, num_states: int, num_actions: int) -> Counts:
         pairs = num_states, num_actions
