@@ -33,7 +33,7 @@ PAGES = {
     "callbacks": ["callbacks-as-a-loop.md"],
     "environments": ["environments.md", "policies.md"],
     "memory": ["partial-observation.md"],
-    "exact": ["solving.md", "lab.md", "control.md"],
+    "exact": ["solving.md", "lab.md", "control.md", "model-based.md"],
     "prediction": ["prediction.md"],
     "algorithms": [f"algorithms/{name}.md" for name in ALGORITHMS],
 }

@@ -13,7 +13,7 @@ from rewardtogo.cli.machine import prepare
 from rewardtogo.tabular.catalogue import problem
 from rewardtogo.td.control import QLearning
 from rewardtogo.td.control_truth import truth
-from rewardtogo.td.controlling import program
+from rewardtogo.td.controlling import program, world
 from rewardtogo.td.dynamics import dynamics
 from rewardtogo.td.exploration import EpsilonGreedyExploration
 from rewardtogo.td.step_sizes import ConstantStepSize
@@ -31,16 +31,11 @@ def main() -> None:
         step_size=ConstantStepSize(lake.STEP_SIZE),
     )
     points = 10
-    run = program(
-        dynamics(mdp, max_steps=lake.LIMIT),
-        method,
-        truth(mdp),
-        stretch=arguments.steps // points,
-        seeds=arguments.seeds,
-    )
+    run = program(method, seeds=arguments.seeds)
+    lake_and_truth = world(dynamics(mdp, max_steps=lake.LIMIT), truth(mdp))
 
     def measure() -> protocol.Result:
-        q, _ = run(jr.key(0), points, 0.0)
+        q, _ = run(jr.key(0), [(lake_and_truth, arguments.steps // points)] * points, 0.0)
         steps = arguments.steps // points * points * arguments.seeds
         return {"steps": steps, "checksum": float(q.max())}
 

@@ -58,9 +58,10 @@ from .sources.episodes import Episodes as Episodes
 from .sources.replay import Replay as Replay
 from .sources.rollout import Rollout as Rollout
 from .tabular.catalogue import problem as problem
+from .tabular.empirical import empirical_mdp as empirical_mdp
 from .tabular.garnet import garnet as garnet
 from .tabular.mdp import TabularMDP as TabularMDP, tabular_mdp as tabular_mdp
-from .tabular.problem import Problem as Problem
+from .tabular.problem import Change as Change, Problem as Problem
 from .tabular.solution import Certificate as Certificate, Solution as Solution
 from .tabular.solvers.solve import Method as Method, solve as solve
 from .tabular.successors import (
@@ -69,6 +70,7 @@ from .tabular.successors import (
     successor_mdp as successor_mdp,
 )
 from .td.averaging import Averaging as Averaging
+from .td.certainty_equivalence import CertaintyEquivalence as CertaintyEquivalence
 from .td.control import (
     DoubleQLearning as DoubleQLearning,
     ExpectedSarsa as ExpectedSarsa,
@@ -76,10 +78,12 @@ from .td.control import (
     Sarsa as Sarsa,
 )
 from .td.controlling import ControlResult as ControlResult, control as control
+from .td.dyna import DynaQ as DynaQ, DynaQPlus as DynaQPlus
 from .td.exploration import (
     BoltzmannExploration as BoltzmannExploration,
     EpsilonGreedyExploration as EpsilonGreedyExploration,
 )
+from .td.models import Frequencies as Frequencies, LastOutcome as LastOutcome
 from .td.predicting import Prediction as Prediction, predict as predict
 from .td.prediction import TD0 as TD0
 from .td.prediction_monte_carlo import MonteCarlo as MonteCarlo, Visits as Visits

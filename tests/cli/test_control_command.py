@@ -3,9 +3,10 @@ import json
 import numpy as np
 import pytest
 
-from rewardtogo.td.control import METHODS
+from rewardtogo.td.control_methods import METHODS
 
 
+LONGER = ("--steps", 4000, "--seeds", 2)
 SHORT = ("--steps", 2000, "--seeds", 2)
 
 
@@ -36,6 +37,25 @@ def test_options_reach_the_method(command):
     assert "discount 0.5" in command("control", "sarsa", "Chain", *SHORT, "--discount", 0.5).out
 
 
+def test_a_maze_that_changes(command, tmp_path):
+    words = ("dyna-q+", "tabular:ShortcutMaze", "--steps", 4000, "--seeds", 2, "--bonus", 0.01)
+    words += ("--planning-steps", 5, "--model", "frequencies", "--picture", "maze.png")
+    status, out, err = command("control", *words)
+    assert (status, err) == (0, "")
+    assert "after 3,000 steps the problem becomes ShortcutMaze-after" in out
+    assert "exact optimum 0.630249" in out  # of the end
+    assert (tmp_path / "maze.png").read_bytes().startswith(b"\x89PNG")
+    found = json.loads(command("control", "q-learning", "ShortcutMaze", *LONGER, "--json").out)
+    assert found["changes"] == [[3000, "ShortcutMaze-after"]]
+    assert np.round(found["optima"], 3).tolist() == [0.463] * 75 + [0.63] * 25
+    assert np.shape(found["reward"]) == (2, 100)
+
+
+def test_certainty_equivalence_has_no_step_size(command):
+    status, out, _ = command("control", "certainty-equivalence", "Chain", *SHORT)
+    assert status == 0 and "step sizes" not in out and "exact optimum" in out
+
+
 REFUSED = [
     ((), "name a method and a problem"),
     (("q-learning",), "name a method and a problem"),
@@ -58,6 +78,15 @@ REFUSED = [
         ("sarsa", "Chain", "--exploration", "boltzmann", "--epsilon", 0.1),
         "`epsilon` is for epsilon-greedy exploration",
     ),
+    (("sarsa", "Chain", "--bonus", 1), "`bonus` is for dyna-q+, not for sarsa; got 1.0"),
+    (("sarsa", "Chain", "--model", "frequencies"), "`model` is for dyna-q, dyna-q+, not for"),
+    (("dyna-q", "Chain", "--plan-every", 5), "is for certainty-equivalence, not for dyna-q; got 5"),
+    (("certainty-equivalence", "Chain", "--exponent", 1), "`exponent` is for q-learning, double"),
+    (("certainty-equivalence", "Chain", "--plan-every", 0), "`plan_every` must be a whole number"),
+    (("q-learning", "Chain", "--min-visits", 5), "is for certainty-equivalence, not for q-l"),
+    (("dyna-q", "Chain", "--planning-steps", -1), "`planning_steps` must be a whole number"),
+    (("dyna-q+", "Chain", "--bonus", -1), "`bonus` must lie in [0, inf); got -1.0"),
+    (("dyna-q", "BlockingMaze", "--steps", 900), "`steps` is 900, and the problem changes after"),
     (("sarsa", "Chain", "--steps", 0), "`steps`"),
     (("sarsa", "Chain", "--seeds", 0), "`seeds`"),
     (("sarsa", "Chain", "--seed", -1), "`seed`"),

@@ -9,8 +9,11 @@ from rewardtogo.tabular.successors import dense
 
 EXPECTED = {
     "Blackjack": (211, 2, 1.0),
+    "BlockingMaze": (54, 4, 0.95),
+    "BlockingMaze-after": (54, 4, 0.95),
     "Chain": (5, 2, 0.99),
     "CliffWalking-v1": (48, 4, 1.0),
+    "DynaMaze": (54, 4, 0.95),
     "Forest": (3, 2, 0.9),
     "FrozenLake-v1": (16, 4, 0.99),
     "FrozenLake8x8-v1": (64, 4, 0.99),
@@ -25,6 +28,8 @@ EXPECTED = {
     "RandomWalk-5": (7, 2, 1.0),
     "RiverSwim": (6, 2, 0.95),
     "ShortCorridor": (4, 2, 1.0),
+    "ShortcutMaze": (54, 4, 0.95),
+    "ShortcutMaze-after": (54, 4, 0.95),
     "SlipperyGrid-10x10": (100, 4, 0.99),
     "WindyGridworld": (70, 4, 1.0),
 }
@@ -99,7 +104,9 @@ def test_unknown_names_are_answered_with_the_nearest(name, near):
 
 @pytest.mark.parametrize("name", ["", "xyzzy", "RandomWalk-05", "RandomWalk-٣", "Garnet-0-1-1"])
 def test_unknown_names_are_answered_with_all_names(name):
-    with pytest.raises(ValueError, match=r"no problem is named .* Names: Blackjack, Chain, "):
+    with pytest.raises(
+        ValueError, match=r"no problem is named .* Names: Blackjack, BlockingMaze, "
+    ):
         problem(name)
 
 

@@ -12,9 +12,10 @@ from rewardtogo.tabular.catalogue import problem
 from rewardtogo.tabular.evaluation import action_values
 from rewardtogo.tabular.mdp import tabular_mdp
 from rewardtogo.tabular.problem import Problem
-from rewardtogo.td.control import METHODS, DoubleQLearning, ExpectedSarsa, QLearning, Sarsa
+from rewardtogo.td.control import DoubleQLearning, ExpectedSarsa, QLearning, Sarsa
+from rewardtogo.td.control_methods import METHODS
 from rewardtogo.td.control_truth import truth
-from rewardtogo.td.controlling import Tally, Walk, control, stepped
+from rewardtogo.td.controlling import Draws, Tally, Walk, control, stepped, world
 from rewardtogo.td.dynamics import DRAWS, dynamics
 from rewardtogo.td.exploration import BoltzmannExploration, EpsilonGreedyExploration
 from rewardtogo.td.step_sizes import ConstantStepSize, PolynomialStepSize
@@ -56,7 +57,7 @@ class Book:
         q = (self.q[0] + self.q[1]) / 2 if self.method == "double-q-learning" else self.q[0]
         return pick(self.pi(q[s]), draw)
 
-    def learn(self, seen, draw):
+    def learn(self, seen, draws):
         s, a, r, s2, terminated, truncated = seen
         i, q = 0, self.q[0][s2]
         if self.method == "q-learning":
@@ -64,11 +65,11 @@ class Book:
         elif self.method == "expected-sarsa":
             value = sum(p * v for p, v in zip(self.pi(q), q, strict=True))
         elif self.method == "sarsa":
-            following = pick(self.pi(q), draw)
+            following = pick(self.pi(q), draws[0])
             value = q[following]
             self.planned = None if terminated or truncated else following
         else:
-            i = 0 if draw < 0.5 else 1
+            i = 0 if draws[0] < 0.5 else 1
             value = self.q[1 - i][s2][int(np.argmax(self.q[i][s2]))]
         target = r if terminated else r + self.gamma * value
         self.n[i][s, a] += 1
@@ -76,23 +77,26 @@ class Book:
 
 
 @jax.jit
-def recorded(method, world, gaps, q):
+def recorded(method, place, q):
     """A walk of `STEPS`: its end, and draws, states, actions and rewards along it."""
-    draws = jr.uniform(jr.key(3), (STEPS, DRAWS))
+    numbers = jr.uniform(jr.key(3), (STEPS, 2 + DRAWS))
+    draws = Draws(numbers[:, 0], numbers[:, 1 : 1 + method.num_draws], numbers[:, 2:])
     zero = jnp.zeros(())
     first = Walk(
-        method.init(q), world.begin(jnp.asarray(0.0)), Tally(zero, zero, zero, zero + 1, zero)
+        method.init(q),
+        place.dynamics.begin(jnp.asarray(0.0)),
+        Tally(zero, zero, zero, zero, zero + 1, zero),
     )
 
     def step(walk, draws):
-        action = method.act(walk.learned, walk.place.state, walk.place.time == 0, draws[0])
-        _, seen = world.step(walk.place, action, draws)
-        return stepped(walk, draws, method, world, gaps), seen
+        action = method.act(walk.learned, walk.place.state, walk.place.time == 0, draws.act)
+        _, seen = place.dynamics.step(walk.place, action, draws.process)
+        return stepped(walk, draws, method, place), seen
 
     return *jax.lax.scan(step, first, draws), draws
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ["q-learning", "double-q-learning", "sarsa", "expected-sarsa"])
 @pytest.mark.parametrize(
     ("exploration", "pi"),
     [
@@ -103,19 +107,19 @@ def recorded(method, world, gaps, q):
 def test_every_step_is_the_books(name, exploration, pi, x64):
     """Actions and values over a recorded stream, with ends, cuts and a start that is not 0."""
     mdp = problem("FrozenLake-v1", discount=0.9).mdp
-    world, true = dynamics(mdp, max_steps=LIMIT), truth(mdp)
-    gaps = jnp.asarray(true.action_values.max(axis=1, keepdims=True) - true.action_values)
-    q = np.where(world.terminal[:, None], 0.0, np.full(gaps.shape, START))
+    place = world(dynamics(mdp, max_steps=LIMIT), truth(mdp))
+    gaps = place.exact.max(axis=1, keepdims=True) - place.exact
+    q = np.where(place.dynamics.terminal[:, None], 0.0, np.full(gaps.shape, START))
     method = METHODS[name](exploration=exploration, step_size=PolynomialStepSize(0.7))
-    end, *stream = recorded(method, world, gaps, jnp.asarray(q))
+    end, *stream = recorded(method, place, jnp.asarray(q))
     seen, draws = jax.tree.map(np.asarray, stream)
     book = Book(name, pi, lambda n: n**-0.7, 0.9, q)
     returns, regret, episodes, k, earned = 0.0, 0.0, 0, 0, 0.0
     for t in range(STEPS):
-        assert book.act(seen.state[t], draws[t, 0]) == seen.action[t]
+        assert book.act(seen.state[t], draws.act[t]) == seen.action[t]
         regret += 0.9**k * gaps[seen.state[t], seen.action[t]]
         earned, k = earned + 0.9**k * seen.reward[t], k + 1
-        book.learn(jax.tree.map(operator.itemgetter(t), seen), draws[t, 1])
+        book.learn(jax.tree.map(operator.itemgetter(t), seen), draws.update[t])
         if seen.terminated[t] or seen.truncated[t]:
             returns, episodes, k, earned = returns + earned, episodes + 1, 0, 0.0
     learned = sum(book.q) / 2 if name == "double-q-learning" else book.q[0]
@@ -124,6 +128,7 @@ def test_every_step_is_the_books(name, exploration, pi, x64):
     assert end.tally.episodes == episodes
     assert abs(end.tally.returns - returns) < 1e-12 * abs(returns)
     assert abs(end.tally.regret - regret) < 1e-12 * regret
+    assert end.tally.reward == seen.reward.sum()
 
 
 def test_values_of_terminal_states_stay_zero():

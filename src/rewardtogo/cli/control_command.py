@@ -1,9 +1,12 @@
 """`rtg control METHOD NAME`: learn action values from samples, beside the exact ones."""
 
 import dataclasses
+import enum
+import inspect
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import tyro
 
@@ -13,10 +16,18 @@ from .flags import parse
 from .waiting import waiting
 
 
+class Model(enum.Enum):
+    """What is learned of the process."""
+
+    LAST_OUTCOME = "last-outcome"
+    FREQUENCIES = "frequencies"
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Control:
     method: tyro.conf.Positional[str | None] = None
-    """q-learning, double-q-learning, sarsa or expected-sarsa."""
+    """q-learning, double-q-learning, sarsa, expected-sarsa, dyna-q, dyna-q+ or
+    certainty-equivalence."""
     problem: tyro.conf.Positional[str | None] = None
     """An MDP by name, or the path of a file that holds one (.npz, .json)."""
     steps: int = 5_000_000
@@ -37,6 +48,18 @@ class Control:
     """A constant α, in (0, 1]; without one the step size falls as n^-κ."""
     exponent: float | None = None
     """κ, in (1/2, 1]; 0.7 without one."""
+    planning_steps: int | None = None
+    """n of dyna-q and dyna-q+, imagined steps after each real one; 10 without one."""
+    model: Model | None = None
+    """What dyna-q and dyna-q+ plan with: what a pair gave last, or frequencies; the last outcome
+    without one."""
+    bonus: float | None = None
+    """κ of dyna-q+, in units of reward: what was not tried for τ steps promises κ√τ in addition;
+    0.001 without one."""
+    plan_every: int | None = None
+    """Steps from one plan of certainty-equivalence to the next; 100 without one."""
+    min_visits: int | None = None
+    """m of certainty-equivalence, below which a pair keeps its initial value; 1 without one."""
     initial_value: float = 0.0
     """Q of every pair at the start; a large one is optimistic and explores."""
     json: bool = False
@@ -68,13 +91,13 @@ def run(argv: Sequence[str]) -> int:
 
 def _learn(options: Control, method: str, name: str) -> int:
     from ..tabular.catalogue import problem
-    from ..td.control import METHODS
+    from ..td.control_methods import METHODS
     from ..td.control_report import as_json, as_text, draw
     from ..td.controlling import control
 
     validate.one_of("method", method, METHODS)
-    exploration, step_size = _exploration(options), _step_size(options)
-    learner = METHODS[method](exploration=exploration, step_size=step_size)
+    own = _own(options, method)
+    learner = METHODS[method](exploration=_exploration(options), **own)
     named = problem(name, discount=options.discount)
     with waiting("learning", quiet=options.json):
         result = control(
@@ -89,12 +112,38 @@ def _learn(options: Control, method: str, name: str) -> int:
     if options.json:
         print(json.dumps(as_json(result)))
     else:
-        print(as_text(result, title=title, converges=step_size.converges))
+        converges = own["step_size"].converges if "step_size" in own else None
+        print(as_text(result, title=title, converges=converges))
     if options.picture is not None:
         draw(result, options.picture, title=title)
         if not options.json:
             print(options.picture)
     return 0
+
+
+def _own(options: Control, method: str) -> dict[str, Any]:
+    """What this method takes besides exploration; what only others take is refused."""
+    from ..td.control_methods import METHODS
+    from ..td.models import Frequencies, LastOutcome
+
+    models = {Model.LAST_OUTCOME: LastOutcome, Model.FREQUENCIES: Frequencies}
+    given = {
+        "planning_steps": options.planning_steps,
+        "model": options.model and models[options.model](),
+        "bonus": options.bonus,
+        "plan_every": options.plan_every,
+        "min_visits": options.min_visits,
+    }
+    takes = {name: inspect.signature(kind).parameters for name, kind in METHODS.items()}
+    for option in ("step_size", "exponent", *given):
+        value = getattr(options, option)
+        field = "step_size" if option == "exponent" else option
+        if value is not None and field not in takes[method]:
+            users = ", ".join(name for name in METHODS if field in takes[name])
+            shown = value.value if isinstance(value, Model) else value
+            raise ValueError(f"`{option}` is for {users}, not for {method}; got {shown}.")
+    own = {name: value for name, value in given.items() if value is not None}
+    return own | ({"step_size": _step_size(options)} if "step_size" in takes[method] else {})
 
 
 def _exploration(options: Control):

@@ -12,17 +12,27 @@ import jax.random as jr
 from .files import SUFFIXES, read_mdp
 from .garnet import garnet
 from .mdp import check_discount
-from .problem import Problem
+from .problem import Problem, with_discount
 from .problems.gambling import blackjack, gambler
 from .problems.grids import gridworld_4x4, gridworld_5x5, slippery_grid, windy_gridworld
 from .problems.gymnasium_tables import gymnasium_names, gymnasium_problem
+from .problems.mazes import (
+    blocking_maze,
+    blocking_maze_after,
+    dyna_maze,
+    shortcut_maze,
+    shortcut_maze_after,
+)
 from .problems.stock import forest, jacks_car_rental
 from .problems.walks import chain, maximisation_bias, random_walk, river_swim, short_corridor
 
 
 _NAMED: dict[str, Callable[[], Problem]] = {
     "Blackjack": blackjack,
+    "BlockingMaze": blocking_maze,
+    "BlockingMaze-after": blocking_maze_after,
     "Chain": chain,
+    "DynaMaze": dyna_maze,
     "Forest": forest,
     "Gambler": gambler,
     "Gridworld-4x4": gridworld_4x4,
@@ -31,6 +41,8 @@ _NAMED: dict[str, Callable[[], Problem]] = {
     "MaximisationBias": maximisation_bias,
     "RiverSwim": river_swim,
     "ShortCorridor": short_corridor,
+    "ShortcutMaze": shortcut_maze,
+    "ShortcutMaze-after": shortcut_maze_after,
     "WindyGridworld": windy_gridworld,
 }
 
@@ -90,9 +102,7 @@ def problem(name: str, *, discount: float | None = None) -> Problem:
         mdp = read_mdp(name, discount=discount)
         return Problem(name=Path(name).stem, mdp=mdp, source=f"the file {name}")
     found = _built(name)
-    if discount is None:
-        return found
-    return dataclasses.replace(found, mdp=dataclasses.replace(found.mdp, discount=discount))
+    return found if discount is None else with_discount(found, discount)
 
 
 def problem_names() -> tuple[str, ...]:

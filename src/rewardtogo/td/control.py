@@ -6,7 +6,6 @@ that was only truncated the target bootstraps.
 """
 
 import abc
-from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
@@ -45,9 +44,14 @@ def check_parts(exploration: AbstractExploration, step_size: AbstractStepSize) -
 class AbstractControl[S](eqx.Module):
     """Learns action values while acting on them.
 
-    A step is `act`, the process's own step, and `update`; each gets a number that is uniform on
-    [0, 1), and the two are independent.
+    A step is `act`, the process's own step, and `update`; `act` gets a number that is uniform on
+    [0, 1), `update` as many as it asks for, and all are independent.
     """
+
+    @property
+    @abc.abstractmethod
+    def num_draws(self) -> int:
+        """How many numbers `update` takes."""
 
     @abc.abstractmethod
     def init(self, q: Float[Array, "states actions"]) -> S:
@@ -61,9 +65,9 @@ class AbstractControl[S](eqx.Module):
 
     @abc.abstractmethod
     def update(
-        self, learned: S, seen: Experience, draw: Float[Array, ""], *, discount: Scalar
+        self, learned: S, seen: Experience, draws: Float[Array, " draws"], *, discount: Scalar
     ) -> S:
-        """Learn from one step."""
+        """Learn from one step, with `num_draws` numbers that are uniform on [0, 1)."""
 
     @abc.abstractmethod
     def action_values(self, learned: S) -> Float[Array, "states actions"]:
@@ -81,6 +85,10 @@ class QLearning(AbstractControl[Table]):
     def __check_init__(self):
         check_parts(self.exploration, self.step_size)
 
+    @property
+    def num_draws(self) -> int:
+        return 0
+
     def init(self, q: Float[Array, "states actions"]) -> Table:
         return Table(q, jnp.zeros_like(q))
 
@@ -91,11 +99,11 @@ class QLearning(AbstractControl[Table]):
         return drawn(self.exploration.probabilities(learned.q[state]), draw)
 
     def update(
-        self, learned: Table, seen: Experience, draw: Float[Array, ""], *, discount: Scalar
+        self, learned: Table, seen: Experience, draws: Float[Array, " draws"], *, discount: Scalar
     ) -> Table:
-        del draw
+        del draws
         value = jnp.max(learned.q[seen.next_state])
-        return _moved(learned, seen, value, self.step_size, discount)
+        return moved(learned, seen, value, self.step_size, discount)
 
     def action_values(self, learned: Table) -> Float[Array, "states actions"]:
         return learned.q
@@ -115,6 +123,10 @@ class ExpectedSarsa(AbstractControl[Table]):
     def __check_init__(self):
         check_parts(self.exploration, self.step_size)
 
+    @property
+    def num_draws(self) -> int:
+        return 0
+
     def init(self, q: Float[Array, "states actions"]) -> Table:
         return Table(q, jnp.zeros_like(q))
 
@@ -125,12 +137,12 @@ class ExpectedSarsa(AbstractControl[Table]):
         return drawn(self.exploration.probabilities(learned.q[state]), draw)
 
     def update(
-        self, learned: Table, seen: Experience, draw: Float[Array, ""], *, discount: Scalar
+        self, learned: Table, seen: Experience, draws: Float[Array, " draws"], *, discount: Scalar
     ) -> Table:
-        del draw
+        del draws
         q = learned.q[seen.next_state]
         value = jnp.sum(self.exploration.probabilities(q) * q)
-        return _moved(learned, seen, value, self.step_size, discount)
+        return moved(learned, seen, value, self.step_size, discount)
 
     def action_values(self, learned: Table) -> Float[Array, "states actions"]:
         return learned.q
@@ -151,6 +163,10 @@ class Sarsa(AbstractControl[Planned]):
     def __check_init__(self):
         check_parts(self.exploration, self.step_size)
 
+    @property
+    def num_draws(self) -> int:
+        return 1
+
     def init(self, q: Float[Array, "states actions"]) -> Planned:
         return Planned(Table(q, jnp.zeros_like(q)), jnp.zeros((), jnp.int32))
 
@@ -165,11 +181,11 @@ class Sarsa(AbstractControl[Planned]):
         return jnp.where(first, fresh, learned.action)
 
     def update(
-        self, learned: Planned, seen: Experience, draw: Float[Array, ""], *, discount: Scalar
+        self, learned: Planned, seen: Experience, draws: Float[Array, " draws"], *, discount: Scalar
     ) -> Planned:
         q = learned.table.q[seen.next_state]
-        action = drawn(self.exploration.probabilities(q), draw)
-        return Planned(_moved(learned.table, seen, q[action], self.step_size, discount), action)
+        action = drawn(self.exploration.probabilities(q), draws[0])
+        return Planned(moved(learned.table, seen, q[action], self.step_size, discount), action)
 
     def action_values(self, learned: Planned) -> Float[Array, "states actions"]:
         return learned.table.q
@@ -191,6 +207,10 @@ class DoubleQLearning(AbstractControl[Table]):
     def __check_init__(self):
         check_parts(self.exploration, self.step_size)
 
+    @property
+    def num_draws(self) -> int:
+        return 1
+
     def init(self, q: Float[Array, "states actions"]) -> Table:
         both = jnp.stack([q, q])
         return Table(both, jnp.zeros_like(both))
@@ -203,18 +223,18 @@ class DoubleQLearning(AbstractControl[Table]):
         return drawn(self.exploration.probabilities(mean), draw)
 
     def update(
-        self, learned: Table, seen: Experience, draw: Float[Array, ""], *, discount: Scalar
+        self, learned: Table, seen: Experience, draws: Float[Array, " draws"], *, discount: Scalar
     ) -> Table:
-        chooses = (draw >= 0.5).astype(jnp.int32)
+        chooses = (draws[0] >= 0.5).astype(jnp.int32)
         best = jnp.argmax(learned.q[chooses, seen.next_state])
         value = learned.q[1 - chooses, seen.next_state, best]
-        return _moved(learned, seen, value, self.step_size, discount, table=(chooses,))
+        return moved(learned, seen, value, self.step_size, discount, table=(chooses,))
 
     def action_values(self, learned: Table) -> Float[Array, "states actions"]:
         return jnp.mean(learned.q, axis=0)
 
 
-def _moved(
+def moved(
     learned: Table,
     seen: Experience,
     next_value: Float[Array, ""],
@@ -227,16 +247,7 @@ def _moved(
     target = bellman_target(seen.reward, next_value, seen.terminated, discount=discount)
     place = (*table, seen.state, seen.action)
     visits = learned.visits[place] + 1
-    moved = learned.q[place] + step_size(visits) * (target - learned.q[place])
+    new = learned.q[place] + step_size(visits) * (target - learned.q[place])
     # Else XLA computes one write from the other's table, and copies that at every step.
-    moved, visits = lax.optimization_barrier((moved, visits))
-    return Table(learned.q.at[place].set(moved), learned.visits.at[place].set(visits))
-
-
-METHODS: dict[str, Callable[..., AbstractControl]] = {
-    "q-learning": QLearning,
-    "double-q-learning": DoubleQLearning,
-    "sarsa": Sarsa,
-    "expected-sarsa": ExpectedSarsa,
-}
-"""By the names that the command takes."""
+    new, visits = lax.optimization_barrier((new, visits))
+    return Table(learned.q.at[place].set(new), learned.visits.at[place].set(visits))

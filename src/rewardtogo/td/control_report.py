@@ -9,6 +9,7 @@ from jaxtyping import Float
 from ..drawing import new_figure, save_figure
 from ..statistics import Interval, curve_band, stratified_bootstrap
 from ..tabular.board import text as board
+from ..tabular.problem import phases
 from .controlling import ControlResult
 
 
@@ -28,16 +29,21 @@ def mean_over_seeds(values: Float[np.ndarray, " seeds"]) -> Interval | None:
     return stratified_bootstrap(known, np.mean, seed=0) if known.size else None
 
 
-def as_text(result: ControlResult, *, title: str, converges: bool) -> str:
-    """The table over time, the greedy policy of the first seed where there is a board for it."""
+def as_text(result: ControlResult, *, title: str, converges: bool | None) -> str:
+    """The table over time, the greedy policy of the first seed where there is a board for it.
+
+    `converges`: what the step sizes promise; None where there are none.
+    """
     value, optimum = result.value[:, -1], result.truth.optimum
     close = int(np.sum(value >= optimum - 0.01 * abs(optimum)))
-    promise = "meet" if converges else "do not meet, so that Q does not settle: they are constant;"
+    _, *changes = phases(result.problem)
+    last = changes[-1][1] if changes else result.problem
     lines = [
         title,
         f"{len(value)} seeds of {result.steps[-1]:,} steps, {result.seconds:.1f} s, compiling "
         "included; means over seeds, [95 % interval]",
-        f"the step sizes {promise} the conditions of Robbins and Monro",
+        *_promise(converges),
+        *(f"after {step:,} steps the problem becomes {form.name}" for step, form in changes),
         "",
         f"{'steps':>12}  " + "".join(f"{name:<30}" for name in _COLUMNS).rstrip(),
         *(_row(result, at) for at in _shown(len(result.steps))),
@@ -45,11 +51,18 @@ def as_text(result: ControlResult, *, title: str, converges: bool) -> str:
         f"exact optimum {optimum:.6g}: {close} of {len(value)} greedy policies within 1 %",
     ]
     q = result.action_values[0]
-    if result.problem.grid is not None:
+    if last.grid is not None:
         best = q == q.max(axis=1, keepdims=True)
         lines += ["", "max Q and greedy actions, first seed:", ""]
-        lines += [board(result.problem, q.max(axis=1).astype(float), best)]
+        lines += [board(last, q.max(axis=1).astype(float), best)]
     return "\n".join(lines)
+
+
+def _promise(converges: bool | None) -> list[str]:
+    if converges is None:
+        return []
+    word = "meet" if converges else "do not meet, so that Q does not settle: they are constant;"
+    return [f"the step sizes {word} the conditions of Robbins and Monro"]
 
 
 def _shown(points: int) -> list[int]:
@@ -70,6 +83,8 @@ def as_json(result: ControlResult) -> dict[str, Any]:
         "problem": result.problem.name,
         "discount": result.problem.mdp.discount,
         "optimum": result.truth.optimum,
+        "optima": result.optimum.tolist(),
+        "changes": [[step, form.name] for step, form in phases(result.problem) if step],
         "seconds": result.seconds,
         "steps": result.steps.tolist(),
         "error": rows(result.error),
@@ -77,6 +92,7 @@ def as_json(result: ControlResult) -> dict[str, Any]:
         "returns": rows(result.returns),
         "episodes": rows(result.episodes),
         "regret": rows(result.regret),
+        "reward": rows(result.reward),
         "action_values": result.action_values.tolist(),
     }
 
@@ -88,10 +104,22 @@ def draw(result: ControlResult, path: Path, *, title: str) -> Path:
     _curve(error, result, result.error, "max |Q − Q*|")
     _curve(value, result, result.value, "value of the greedy policy")
     _curve(regret, result, result.regret, "regret so far")
-    value.axhline(result.truth.optimum, color="0.35", linewidth=1, linestyle="--", label="optimum")
+    line = {"color": "0.35", "linewidth": 1}
+    # Each point is at the end of its stretch.
+    value.step(
+        np.append(0, result.steps),
+        np.append(result.optimum[0], result.optimum),
+        **line,
+        linestyle="--",
+        label="optimum",
+    )
+    for axes in (error, value, regret):
+        for step, _ in phases(result.problem):
+            if step:
+                axes.axvline(step, linestyle=":", **line)
     value.legend(frameon=False, fontsize="small")
     # At γ = 1 a policy that never ends may be worth next to nothing, and would hide the others.
-    low, high = np.quantile(result.value, 0.1), max(result.value.max(), result.truth.optimum)
+    low, high = np.quantile(result.value, 0.1), max(result.value.max(), result.optimum.max())
     value.set_ylim(low - 0.1 * (high - low) - 1e-9, high + 0.1 * (high - low) + 1e-9)
     drawing.suptitle(title, fontsize="medium", fontweight="bold")
     return save_figure(drawing, path)

@@ -1,7 +1,9 @@
 """Runs a method of tabular control over many seeds at once, and holds it against the optimum."""
 
 import dataclasses
+import functools
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -9,12 +11,13 @@ import jax.lax as lax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from .. import validate
 from ..envs.tabular import environment_of
 from ..programs import spread
-from ..tabular.problem import Problem
+from ..tabular.problem import Problem, phases
+from ..types import AnyArray
 from .control import AbstractControl
 from .control_truth import Truth, greedy_returns, truth
 from .dynamics import DRAWS, Dynamics, Place, dynamics
@@ -33,6 +36,7 @@ class Tally(NamedTuple):
     episodes: Float[Array, ""]
     returns: Float[Array, ""]
     regret: Float[Array, ""]
+    reward: Float[Array, ""]
     weight: Float[Array, ""]
     earned: Float[Array, ""]
 
@@ -45,6 +49,23 @@ class Walk(NamedTuple):
     tally: Tally
 
 
+class Draws(NamedTuple):
+    """Numbers for a step, uniform on [0, 1)."""
+
+    act: Float[Array, ""]
+    update: Float[Array, " numbers"]
+    process: Float[Array, "3"]
+
+
+class World(NamedTuple):
+    """What is acted in, and what is true there: $Q^*$, $V^* - Q^*$, and where one can come to."""
+
+    dynamics: Dynamics
+    exact: Float[AnyArray, "states actions"]
+    gaps: Float[AnyArray, "states actions"]
+    reachable: Bool[AnyArray, " states"]
+
+
 class Look(NamedTuple):
     """What is reported of one seed after a stretch of steps."""
 
@@ -53,6 +74,7 @@ class Look(NamedTuple):
     episodes: Float[Array, "*points"]
     returns: Float[Array, "*points"]
     regret: Float[Array, "*points"]
+    reward: Float[Array, "*points"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,6 +86,8 @@ class ControlResult:
     γ = 1 of an episode with its limit. `returns`: mean discounted return of the episodes that ended
     since the point before, exploration included; NaN if none did. `regret`: the sum so far of
     $\gamma^{k}(V^*(s) - Q^*(s,a))$ over all steps, k counted from the episode's first.
+    `reward`: the sum so far of rewards, not discounted. `optimum`: $\sum_s \mu_0(s) V^*(s)$. Of a
+    problem that changes all is held against what it was up to the point; `truth`: at the end.
     """
 
     problem: Problem
@@ -73,6 +97,8 @@ class ControlResult:
     returns: Float[np.ndarray, "seeds points"]
     episodes: Float[np.ndarray, "seeds points"]
     regret: Float[np.ndarray, "seeds points"]
+    reward: Float[np.ndarray, "seeds points"]
+    optimum: Float[np.ndarray, " points"]
     action_values: Float[np.ndarray, "seeds states actions"]
     truth: Truth
     seconds: float
@@ -93,10 +119,14 @@ def control(
     falls short of $V^*(s_0)$, where after a cut the rest counts as played optimally; Kakade and
     Langford (2002), lemma 6.1.
 
+    A problem that changes does so under way: the method is not told. Each of its MDPs is acted in,
+    and judged by, from its own step on.
+
     **Arguments:** `steps`: of each seed; rounded up to a multiple of 100. `initial_value`: of every
     pair whose state is not terminal; a large one is optimistic and explores.
     **Raises:** `ValueError` for numbers out of range, an `initial_value` that is not finite, an
-    episode that could begin in a terminal state, and as `solve`.
+    episode that could begin in a terminal state, a problem whose change would come after the last
+    step, and as `solve`.
     """
     validate.instance("problem", problem, Problem)
     validate.instance("method", method, AbstractControl)
@@ -104,69 +134,116 @@ def control(
     validate.count("seeds", seeds)
     validate.whole_seed("seed", seed)
     validate.in_interval("initial_value", initial_value, -np.inf, np.inf)
+    starts, forms = zip(*phases(problem), strict=True)
+    ends, which = _points(starts, steps)
     limit = environment_of(problem).max_steps
-    world, true = dynamics(problem.mdp, max_steps=limit), truth(problem.mdp)
-    points = min(POINTS, steps)
-    run = program(world, method, true, stretch=-(-steps // points), seeds=seeds)
+    truths = [truth(form.mdp) for form in forms]
+    worlds = [
+        world(dynamics(form.mdp, max_steps=limit), true)
+        for form, true in zip(forms, truths, strict=True)
+    ]
+    lengths = np.diff(ends, prepend=0)
+    stretches = [(worlds[i], int(n)) for i, n in zip(which, lengths, strict=True)]
+    run = program(method, seeds=seeds)
     began = time.monotonic()
-    learned, looks = run(jr.key(seed), points, initial_value)
+    learned, looks = run(jr.key(seed), stretches, initial_value)
     seconds = time.monotonic() - began
-    policies = np.reshape(looks.greedy, (-1, world.num_states))
-    value = greedy_returns(problem.mdp, policies, limit=limit).reshape(seeds, points)
+    value = [
+        greedy_returns(form.mdp, np.concatenate(looks.greedy[:, which == i]), limit=limit)
+        for i, form in enumerate(forms)
+    ]
     # No episode ends in a stretch that is shorter than they are.
     returns = np.where(looks.episodes > 0, looks.returns / np.maximum(looks.episodes, 1), np.nan)
     return ControlResult(
         problem=problem,
-        steps=(np.arange(points) + 1) * -(-steps // points),
+        steps=ends,
         error=looks.error,
-        value=value,
+        value=np.concatenate([x.reshape(seeds, -1) for x in value], axis=1),
         returns=returns,
         episodes=looks.episodes,
         regret=np.cumsum(looks.regret, axis=1, dtype=float),
+        reward=np.cumsum(looks.reward, axis=1, dtype=float),
+        optimum=np.array([true.optimum for true in truths])[which],
         action_values=learned,
-        truth=true,
+        truth=truths[-1],
         seconds=seconds,
     )
 
 
-def program(world: Dynamics, method: AbstractControl, true: Truth, *, stretch: int, seeds: int):
-    """A function of a key, a number of stretches and the initial value, compiled at first use.
+def _points(
+    starts: Sequence[int], steps: int
+) -> tuple[Int[np.ndarray, " points"], Int[np.ndarray, " points"]]:
+    """Where a run of phases is looked at, their ends included; and each point's phase."""
+    points = min(POINTS, steps)
+    ends = (np.arange(points) + 1) * -(-steps // points)
+    if starts[-1] >= ends[-1]:
+        raise ValueError(
+            f"`steps` is {steps}, and the problem changes after {starts[-1]}; take more steps, or "
+            "the problem as it is before or after."
+        )
+    ends = np.union1d(ends, starts[1:]).astype(int)
+    return ends, np.searchsorted(starts, ends, side="left") - 1
 
-    It returns the learned values `[seeds, states, actions]` and a `Look` of `[seeds, points]`.
+
+def world(dynamics: Dynamics, true: Truth) -> World:
+    """A process and its truth, in the program's own precision."""
+    dtype = jnp.result_type(float)
+    q = true.action_values
+    gaps = q.max(axis=1, keepdims=True) - q
+    return World(dynamics, q.astype(dtype), gaps.astype(dtype), true.reachable)
+
+
+def program(method: AbstractControl, *, seeds: int):
+    """A function of a key, of stretches, and of the initial value, compiled at first use.
+
+    A stretch is a `World` and how many steps are taken in it. Returned are the learned values
+    `[seeds, states, actions]` and a `Look` of `[seeds, stretches]`. It compiles once for each
+    length of a stretch.
     """
     dtype = jnp.result_type(float)
-    exact = true.action_values.astype(dtype)
-    gaps = (true.action_values.max(axis=1, keepdims=True) - true.action_values).astype(dtype)
-    shared = (method, world, exact, gaps, true.reachable)
 
     def begin(key, q, method, world):
         zero = jnp.zeros((), dtype)
-        place = world.begin(jr.uniform(key, dtype=dtype))
-        return Walk(method.init(q), place, Tally(zero, zero, zero, zero + 1, zero))
+        place = world.dynamics.begin(jr.uniform(key, dtype=dtype))
+        return Walk(method.init(q), place, Tally(zero, zero, zero, zero, zero + 1, zero))
 
-    def advance(walk, key, method, world, exact, gaps, reachable):
+    def advance(length, walk, key, method, world):
         zero = jnp.zeros((), dtype)
-        tally = walk.tally._replace(episodes=zero, returns=zero, regret=zero)
-        draws = [jr.uniform(k, (stretch,), dtype) for k in jr.split(key, DRAWS)]
-        step = lambda walk, draws: (stepped(walk, jnp.stack(draws), method, world, gaps), None)
+        tally = walk.tally._replace(episodes=zero, returns=zero, regret=zero, reward=zero)
+        act, update, *process = jr.split(key, 2 + DRAWS)
+        draws = (
+            jr.uniform(act, (length,), dtype),
+            jr.uniform(update, (length, method.num_draws), dtype),
+            [jr.uniform(k, (length,), dtype) for k in process],
+        )
+        step = lambda walk, draws: (
+            stepped(walk, Draws(draws[0], draws[1], jnp.stack(draws[2])), method, world),
+            None,
+        )
         walk, _ = lax.scan(step, walk._replace(tally=tally), draws)
         q = method.action_values(walk.learned)
-        error = jnp.max(jnp.where(reachable[:, None], jnp.abs(q - exact), 0))
+        error = jnp.max(jnp.where(world.reachable[:, None], jnp.abs(q - world.exact), 0))
         greedy = jnp.argmax(q, axis=1).astype(jnp.int32)
-        return walk, Look(error, greedy, *walk.tally[:3])
+        return walk, Look(error, greedy, *walk.tally[:4])
 
     start = jax.jit(spread(begin, seeds, shared=3))
-    go = jax.jit(spread(advance, seeds, shared=5), donate_argnums=0)
+    go = functools.cache(
+        lambda length: jax.jit(
+            spread(functools.partial(advance, length), seeds, shared=2), donate_argnums=0
+        )
+    )
     values = jax.jit(
         spread(lambda walk, method: method.action_values(walk.learned), seeds, shared=1)
     )
 
-    def run(key, points, initial_value):
-        first, *keys = jr.split(key, points + 1)
-        q = np.where(world.terminal[:, None], 0, np.full_like(exact, initial_value))
-        walk, looks = start(jr.split(first, seeds), q, method, world), []
-        for key in keys:
-            walk, look = go(walk, jr.split(key, seeds), *shared)
+    def run(key, stretches, initial_value):
+        first, *keys = jr.split(key, len(stretches) + 1)
+        here = stretches[0][0]
+        terminal = here.dynamics.terminal[:, None]
+        q = np.where(terminal, 0, np.full_like(here.exact, initial_value))
+        walk, looks = start(jr.split(first, seeds), q, method, here), []
+        for key, (world, length) in zip(keys, stretches, strict=True):
+            walk, look = go(length)(walk, jr.split(key, seeds), method, world)
             looks.append(jax.tree.map(np.asarray, look))
         together = jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *looks)
         return np.asarray(values(walk, method)), together
@@ -174,25 +251,21 @@ def program(world: Dynamics, method: AbstractControl, true: Truth, *, stretch: i
     return run
 
 
-def stepped(
-    walk: Walk,
-    draws: Float[Array, "5"],
-    method: AbstractControl,
-    world: Dynamics,
-    gaps: Float[Array, "states actions"],
-) -> Walk:
+def stepped(walk: Walk, draws: Draws, method: AbstractControl, world: World) -> Walk:
     """One step: act, see, learn, and count."""
     learned, place, tally = walk
-    action = method.act(learned, place.state, place.time == 0, draws[0])
-    place, seen = world.step(place, action, draws)
-    learned = method.update(learned, seen, draws[1], discount=world.discount)
+    discount = world.dynamics.discount
+    action = method.act(learned, place.state, place.time == 0, draws.act)
+    place, seen = world.dynamics.step(place, action, draws.process)
+    learned = method.update(learned, seen, draws.update, discount=discount)
     ended = seen.terminated | seen.truncated
     earned = tally.earned + tally.weight * seen.reward
     tally = Tally(
         tally.episodes + ended,
         tally.returns + jnp.where(ended, earned, 0),
-        tally.regret + tally.weight * gaps[seen.state, action],
-        jnp.where(ended, 1, tally.weight * world.discount),
+        tally.regret + tally.weight * jnp.asarray(world.gaps)[seen.state, action],
+        tally.reward + seen.reward,
+        jnp.where(ended, 1, tally.weight * discount),
         jnp.where(ended, 0, earned),
     )
     return Walk(learned, place, tally)

@@ -15,8 +15,8 @@ from ..tabular.successors import SuccessorMDP
 from ..types import AnyArray
 
 
-# Uniform numbers that one step uses: the action (two), the outcome, the reward's noise, a restart.
-DRAWS = 5
+# Uniform numbers that one step uses: the outcome, the reward's noise, a restart.
+DRAWS = 3
 
 
 class Experience(NamedTuple):
@@ -60,18 +60,18 @@ class Dynamics(eqx.Module):
         return Place(_index(jnp.asarray(self.initial), draw), jnp.zeros((), jnp.int32))
 
     def step(
-        self, place: Place, action: Int[Array, ""], draws: Float[Array, "5"]
+        self, place: Place, action: Int[Array, ""], draws: Float[Array, "3"]
     ) -> tuple[Place, Experience]:
         """s' ∼ P(· | s, a); where the episode ends, the place returned is the next one's first.
 
-        `draws` are uniform on [0, 1); the first two are left to the choice of the action.
+        `draws` are uniform on [0, 1).
         """
         row = place.state * self.num_actions + action
-        outcome = _index(jnp.asarray(self.cumulative)[row], draws[2])
+        outcome = _index(jnp.asarray(self.cumulative)[row], draws[0])
         successor = jnp.asarray(self.successor)[row, outcome]
         reward = jnp.asarray(self.reward)[row, outcome]
         if self.deviation is not None:
-            noise = jax.scipy.special.ndtri(jnp.maximum(draws[3], jnp.finfo(draws.dtype).tiny))
+            noise = jax.scipy.special.ndtri(jnp.maximum(draws[1], jnp.finfo(draws.dtype).tiny))
             reward = reward + jnp.asarray(self.deviation)[row] * noise
         terminated = jnp.asarray(self.terminal)[successor]
         time = place.time + 1
@@ -79,7 +79,7 @@ class Dynamics(eqx.Module):
         seen = Experience(place.state, action, reward, successor, terminated, truncated)
         going = Place(successor, time)
         # A branch: to look for a first state goes through all of them, and few steps need one.
-        after = lax.cond(terminated | truncated, lambda: self.begin(draws[4]), lambda: going)
+        after = lax.cond(terminated | truncated, lambda: self.begin(draws[2]), lambda: going)
         return after, seen
 
 

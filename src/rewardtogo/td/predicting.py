@@ -180,7 +180,7 @@ def _run(method: AbstractPredictor, setting: _Setting, key: Key[Array, ""], epis
     def step(carry):
         draws, i, run = carry
         action = jnp.sum(jnp.asarray(setting.policy)[run.place.state] <= draws[i, 1], dtype=int)
-        place, seen = world.step(run.place, action.astype(jnp.int32), draws[i])
+        place, seen = world.step(run.place, action.astype(jnp.int32), draws[i, 2:])
         estimate = method.observe(run.estimate, seen, world.discount, setting.values)
         ended = seen.terminated | seen.truncated
         error = lax.cond(
@@ -192,7 +192,8 @@ def _run(method: AbstractPredictor, setting: _Setting, key: Key[Array, ""], epis
         return draws, i + 1, _Run(place, estimate, errors, truncated, episode, run.block)
 
     def block(run):
-        draws = jr.uniform(jr.fold_in(key, run.block + 1), (_BLOCK, DRAWS))
+        # The first of each step is spare; without it all recorded results would be others.
+        draws = jr.uniform(jr.fold_in(key, run.block + 1), (_BLOCK, 2 + DRAWS))
         within = lambda carry: (carry[1] < _BLOCK) & (carry[2].episode < episodes)
         _, _, run = lax.while_loop(within, step, (draws, 0, run))
         return run._replace(block=run.block + 1)
