@@ -60,6 +60,7 @@ __all__ = [
     "PPORecipe",
     "PolynomialStepSize",
     "Prediction",
+    "PrioritisedReplay",
     "Problem",
     "QLearning",
     "REINFORCERecipe",
