@@ -113,13 +113,13 @@ def test_what_cannot_be_is_refused(algorithm, place, change, words):
 
 
 def test_what_is_given_to_prioritised_replay_arrives():
-    """All five options; without them the class's own defaults."""
-    recipe = dataclasses.replace(RECIPES["dqn"](), algorithm=rtg.DQN(discount=0.9), n_step=3)
-    assert recipe.build(CARTPOLE).source.num_return_steps == 3
+    """All options; without them the class's own defaults; and to uniform replay its two."""
+    recipe = rtg.DQNRecipe(algorithm=rtg.DQN(discount=0.9), n_step=3)
+    uniform = recipe.build(CARTPOLE).source
+    assert isinstance(uniform, rtg.Replay)
+    assert (uniform.num_return_steps, uniform.discount) == (3, 0.9)
     recipe = dataclasses.replace(recipe, prioritised=True)
-    source = recipe.build(CARTPOLE).source
-    assert source == rtg.PrioritisedReplay(source.replay)
-    assert (source.replay.num_return_steps, source.replay.discount) == (3, 0.9)
+    assert recipe.build(CARTPOLE).source == rtg.PrioritisedReplay(uniform)
     given = {
         "priority_exponent": 0.5,
         "priority_offset": 0.1,
@@ -127,7 +127,7 @@ def test_what_is_given_to_prioritised_replay_arrives():
         "importance_updates": 9,
     }
     source = dataclasses.replace(recipe, **given).build(CARTPOLE).source
-    assert source == rtg.PrioritisedReplay(source.replay, **given)
+    assert source == rtg.PrioritisedReplay(uniform, **given)
 
 
 @pytest.mark.parametrize(
