@@ -105,6 +105,17 @@ CHECKS: dict[str, Check] = {
     "double-dqn-cartpole": _check(
         "dqn", "CartPole-v1", 475, _changed(default_recipe("dqn", "CartPole-v1"), double=True)
     ),
+    "prioritised-dqn-cartpole": _check(
+        "dqn",
+        "CartPole-v1",
+        475,
+        dataclasses.replace(  # pyright: ignore
+            default_recipe("dqn", "CartPole-v1"),
+            prioritised=True,
+            importance_updates=50_000,
+            n_step=3,
+        ),
+    ),
     "reinforce-cartpole": _check("reinforce", "CartPole-v1", 450),
     "actor-critic-cartpole": _check("actor-critic", "CartPole-v1", 450),
     "off-policy-pg-cartpole": _check("off-policy-pg", "CartPole-v1", 450),

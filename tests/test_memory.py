@@ -51,6 +51,20 @@ def test_it_counts_what_the_buffer_will_take(algorithm, environment, monkeypatch
     assert counted(source, world, monkeypatch) == 2 * size
 
 
+def test_priorities_are_counted(monkeypatch):
+    """One a step and their sums, to a few percent."""
+    import jax
+    import jax.random as jr
+
+    _, world, recipe = source_and_world("dqn", "CartPole-v1", 4096)
+    recipe = dataclasses.replace(recipe, prioritised=True)
+    program = build_program(*recipe.build(world), keys=jr.split(jr.key(0), 3))
+    leaves = jax.tree.leaves(program.template().memory)
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+    found = counted(recipe.build(world).source, world, monkeypatch)
+    assert 2 * size <= found < 2.05 * size
+
+
 def test_the_message_has_the_argument_and_sizes_in_words(monkeypatch):
     source, world, _ = source_and_world("dqn", "CartPole-v1", 10_000_000)
     monkeypatch.setattr(memory, "free_memory", lambda: 2**30)

@@ -94,6 +94,14 @@ def test_an_algorithm_on_the_wrong_actions(algorithm, place, words):
         ("dqn", CARTPOLE, {"learning_starts": 0}, "`learning_starts`.*got 0"),
         ("dqn", CARTPOLE, {"buffer_size": 999}, r"`learning_starts` \(1000\).*\(999\)"),
         ("dqn", CARTPOLE, {"total_steps": 1000}, r"`total_steps` \(1000\) must exceed"),
+        ("dqn", CARTPOLE, {"n_step": 0}, "`n_step` must be a whole number, at least 1; got 0"),
+        ("dqn", CARTPOLE, {"prioritised": True, "priority_exponent": 2.0}, "`priority_exponent`"),
+        (
+            "dqn",
+            CARTPOLE,
+            {"importance_exponent": 0.5},
+            "`importance_exponent` is for prioritised replay, which is not chosen; got 0.5",
+        ),
         ("sac", PENDULUM, {"batch_size": 0}, "`batch_size`.*got 0"),
         ("sac", PENDULUM, {"total_steps": 1000}, r"`total_steps` \(1000\) must exceed"),
     ],
@@ -102,6 +110,24 @@ def test_what_cannot_be_is_refused(algorithm, place, change, words):
     recipe = dataclasses.replace(RECIPES[algorithm](), **change)
     with pytest.raises(ValueError, match=words):
         recipe.build(place)
+
+
+def test_what_is_given_to_prioritised_replay_arrives():
+    """All options; without them the class's own defaults; and to uniform replay its two."""
+    recipe = rtg.DQNRecipe(algorithm=rtg.DQN(discount=0.9), n_step=3)
+    uniform = recipe.build(CARTPOLE).source
+    assert isinstance(uniform, rtg.Replay)
+    assert (uniform.num_return_steps, uniform.discount) == (3, 0.9)
+    recipe = dataclasses.replace(recipe, prioritised=True)
+    assert recipe.build(CARTPOLE).source == rtg.PrioritisedReplay(uniform)
+    given = {
+        "priority_exponent": 0.5,
+        "priority_offset": 0.1,
+        "importance_exponent": 0.7,
+        "importance_updates": 9,
+    }
+    source = dataclasses.replace(recipe, **given).build(CARTPOLE).source
+    assert source == rtg.PrioritisedReplay(uniform, **given)
 
 
 @pytest.mark.parametrize(

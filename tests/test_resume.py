@@ -23,7 +23,7 @@ from short_runs import (
 )
 
 
-def short_replay_run(algorithm, environment):
+def short_replay_run(algorithm, environment, **changes):
     """The buffer fills up and is written over."""
     recipe = dataclasses.replace(
         rtg.default_recipe(algorithm, environment),
@@ -35,6 +35,7 @@ def short_replay_run(algorithm, environment):
         learning_starts=32,
         hidden=(8,),
         total_steps=320,
+        **changes,
     )
     run = rtg.RunSettings(seeds=2, eval_episodes=2, report_every=32)
     return Settings(algorithm, environment, recipe, run)
@@ -88,6 +89,9 @@ CASES = {
     "trpo": short_trust_region_run,
     "td3": lambda: short_replay_run("td3", "Pendulum-v1"),
     "dqn": lambda: short_replay_run("dqn", "CartPole-v1"),
+    "dqn-prioritised": lambda: short_replay_run(
+        "dqn", "CartPole-v1", prioritised=True, n_step=3, importance_updates=40
+    ),
     "sac": lambda: short_replay_run("sac", "Pendulum-v1"),
 }
 

@@ -68,6 +68,7 @@ __all__ = [
     "PPORecipe",
     "PolynomialStepSize",
     "Prediction",
+    "PrioritisedReplay",
     "Problem",
     "QLearning",
     "REINFORCERecipe",

@@ -55,6 +55,7 @@ from .results import Result as Result
 from .saved import load as load
 from .settings import RunSettings as RunSettings, Settings as Settings
 from .sources.episodes import Episodes as Episodes
+from .sources.prioritised import PrioritisedReplay as PrioritisedReplay
 from .sources.replay import Replay as Replay
 from .sources.rollout import Rollout as Rollout
 from .tabular.catalogue import problem as problem

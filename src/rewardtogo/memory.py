@@ -19,7 +19,7 @@ def require_memory(source: AbstractSource, world: AbstractWorld) -> None:
     """Raise `ValueError` if the replay buffers would take more than half of the free memory."""
     priority = 0
     if isinstance(source, PrioritisedReplay):
-        source, priority = source.replay, 4 + 1  # and a seventh of that for the sums
+        source, priority = source.replay, 5  # 4, and 4/7 for the sums
     if not isinstance(source, Replay):
         return
     observation, action = (_bytes(s) for s in (world.observation_space, world.action_space))

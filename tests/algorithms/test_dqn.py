@@ -15,6 +15,7 @@ from rewardtogo.algorithms.dqn import DQN, DQNState, ValueLoss, exchanged
 from rewardtogo.exploration import Exploration
 from rewardtogo.nn.build import Architecture
 from rewardtogo.nn.values import MeanActionValues
+from rewardtogo.types import Replayed
 
 
 BATCH = 12
@@ -91,6 +92,45 @@ def test_the_squared_loss_is_the_huber_loss_without_a_bend(problem):
     same, _ = wide.update(state, batch, key=jr.key(0))
     for ours, theirs in zip(*map(jax.tree.leaves, (after, same)), strict=True):
         assert np.allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
+@pytest.fixture
+def replayed(problem):
+    """The problem with a discount and a weight of its own for each step."""
+    algorithm, state, batch = problem
+    discount = 0.9 ** jnp.array([1, 2, 3] * 4)
+    weight = jnp.linspace(0.1, 1.0, BATCH)
+    batch = dataclasses.replace(batch, record=Replayed(discount, weight))
+    return dataclasses.replace(algorithm, huber_delta=0.5), state, batch
+
+
+def test_targets_of_several_steps_by_hand(replayed):
+    """R + γᵐ max Q⁻(s', ·), each with its own m."""
+    algorithm, state, batch = replayed
+    slow = values(state.target, batch.next_observation).max(-1)
+    expected = batch.reward + np.where(batch.terminated, 0, batch.record.discount * slow)
+    assert np.allclose(algorithm.targets(state, batch), expected, rtol=1e-12)
+
+
+def test_weights_are_of_the_loss_and_not_of_the_error(replayed):
+    """The gradient of Σ w huber(δ)/B; errors are Q(s, a) − y, without weight or clip."""
+    algorithm, state, batch = replayed
+    target, weight = np.asarray(algorithm.targets(state, batch)), batch.record.weight
+
+    def objective(critic):
+        q = critic(batch.observation)[np.arange(BATCH), batch.action]
+        error = jnp.abs(q - target)
+        loss = jnp.where(error < 0.5, error**2 / 2, 0.5 * (error - 0.25))
+        return jnp.sum(weight * loss) / BATCH, q - target
+
+    gradient, expected = jax.jit(jax.grad(objective, has_aux=True))(state.critic.model)
+    update = jax.jit(lambda state: algorithm.update_with_errors(state, batch, key=jr.key(0)))
+    after, metrics, error = update(state)
+    assert np.any(abs(expected) > 0.5) and np.allclose(error, expected, rtol=1e-12)
+    assert np.allclose(metrics["train/loss"], objective(state.critic.model)[0])
+    moment = optax.tree.get(after.critic.opt_state, "mu")
+    for g, m in zip(jax.tree.leaves(gradient), jax.tree.leaves(moment), strict=True):
+        assert np.allclose(m, 0.1 * g, rtol=1e-9, atol=1e-15)
 
 
 def test_annealing_ends_at_zero(problem):

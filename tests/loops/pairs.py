@@ -37,13 +37,14 @@ from rewardtogo.nn.policies import CategoricalPolicy, Explorer
 from rewardtogo.nn.polynomial import Polynomial
 from rewardtogo.sources.episodes import Episodes
 from rewardtogo.sources.host import HostEpisodes, HostRollout
+from rewardtogo.sources.prioritised import PrioritisedReplay
 from rewardtogo.sources.replay import Replay
 from rewardtogo.sources.rollout import Rollout
 from rewardtogo.train import build_program
 from sources.as_gym import pool_of
 
 
-REPLAYED = ["dqn", "discrete-sac", "sac", "sac-v", "ddpg", "td3"]
+REPLAYED = ["dqn", "dqn-prioritised", "discrete-sac", "sac", "sac-v", "ddpg", "td3"]
 CONTINUOUS = ["dpg", "sac", "sac-v", "ddpg", "td3"]
 EPISODIC = ["reinforce", "off-policy-pg"]
 ALGORITHMS = ["ppo", "a2c", "npg", "trpo", "actor-critic", "dpg", *EPISODIC, *REPLAYED]
@@ -84,6 +85,12 @@ class Problem:
             "off-policy-pg": OffPolicyPG(learning_rate=1e-2, num_epochs=3),
             "actor-critic": OneStepActorCritic(learning_rate=1e-2, discount=0.8),
             "dqn": DQN(learning_rate=1e-2, target_period=3, double=True, epsilon_updates=10),
+            "dqn-prioritised": Normalised(
+                DQN(learning_rate=1e-2, target_period=3, epsilon_updates=10, discount=0.9),
+                observation_shape=shape,
+                num_envs=NUM_ENVS,
+                **(normalised | {"rewards": False}),
+            ),
             "discrete-sac": DiscreteSAC(learning_rate=1e-2, polyak_rate=0.1),
             "sac": SAC(learning_rate=1e-2, polyak_rate=0.1),
             "dpg": DPG(next_action=NextAction.TAKEN),
@@ -101,7 +108,7 @@ class Problem:
                 return ActorCritic(nets.actor(one, log_std=0.0), nets.state_value(two))
             case "reinforce" | "off-policy-pg":
                 return nets.actor(one, log_std=0.0)
-            case "dqn":
+            case "dqn" | "dqn-prioritised":
                 return nets.action_values(one)
             case "discrete-sac":
                 head = nets.action_values(one)
@@ -146,7 +153,11 @@ class Problem:
         actions = (None, 1) if self.name in CONTINUOUS else (2, 0)
         explorer = Explorer(*actions, 1, jnp.dtype(self.dtype))
         size = NUM_ENVS * NUM_STEPS
-        return Replay(rollout, explorer, 3 * size, batch_size=6, num_updates=4, warmup_steps=size)
+        ring = Replay(rollout, explorer, 3 * size, batch_size=6, num_updates=4, warmup_steps=size)
+        if self.name != "dqn-prioritised":
+            return ring
+        several = dataclasses.replace(ring, num_return_steps=3, discount=0.9)
+        return PrioritisedReplay(several, importance_updates=12)
 
     def program(self, keys, *, on_host=False):
         source = self.source(keys, on_host=on_host)

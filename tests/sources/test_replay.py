@@ -1,14 +1,21 @@
+import dataclasses
+
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
 import scipy.stats
 
+from rewardtogo.host_program import CompiledBehaviour
 from rewardtogo.nn.policies import Explorer
+from rewardtogo.sources.host import HostRollout
+from rewardtogo.sources.n_step import n_step
 from rewardtogo.sources.replay import Replay
 from rewardtogo.sources.rollout import Rollout
 from rewardtogo.types import Transition
+from sources.as_gym import pool_of
 from sources.toys import Counting, Walk
 
 
@@ -119,8 +126,43 @@ def test_explorer_is_uniform_whatever_it_sees(key):
 
 
 def test_impossible_sizes_are_refused():
-    for name in ("capacity", "batch_size", "num_updates", "warmup_steps"):
+    for name in ("capacity", "batch_size", "num_updates", "warmup_steps", "num_return_steps"):
         with pytest.raises(ValueError, match=f"`{name}` must be a whole number, at least 1; got 0"):
             replay(**{name: 0})
     with pytest.raises(ValueError, match=r"`warmup_steps` \(25\) exceeds `capacity` \(24\)"):
         replay(warmup_steps=25)
+
+
+def test_a_return_does_not_run_into_the_episodes_of_a_resumed_run():
+    """On the host new episodes begin: the newest steps of every seed are marked as cut."""
+    pool, _ = pool_of(Walk(), jr.split(jr.key(0), 2 * NUM_ENVS))
+    collector = HostRollout(lambda: pool, NUM_ENVS, NUM_STEPS, num_seeds=2)
+    source = Replay(collector, Explorer(2, 0, 1), 4 * SIZE, 5, 1, SIZE, num_return_steps=3)
+    memory = jax.tree.map(lambda x: np.stack([x, x]), filled(source, 6))
+    memory = dataclasses.replace(memory, truncated=np.zeros_like(memory.truncated))
+    acting = CompiledBehaviour(lambda _: Counting(), jnp.zeros(2), num_seeds=2)
+    state = collector.init(acting, key=None)
+    state = dataclasses.replace(state, steps=np.full(2, 6 * SIZE, np.int32))
+    _, after = source.resume(state, memory, acting)
+    newest = 2 * NUM_STEPS - 1
+    assert np.all(after.truncated[:, newest] ^ memory.terminated[:, newest])
+    assert not np.any(np.delete(after.truncated, newest, axis=1))
+    assert np.array_equal(after.terminated, memory.terminated)
+
+
+def test_returns_of_several_steps_are_those_of_the_ring():
+    """`n_step` at the places drawn, with this source's settings; one step is the plain draw."""
+    source = replay(num_return_steps=2, discount=0.5)
+    memory, newest = filled(source, 5), NUM_STEPS - 1
+    memory = dataclasses.replace(memory, truncated=jnp.zeros(memory.truncated.shape, bool))
+    plain, several = (
+        each.batches(memory, numbered(4), index=jnp.array(4), key=jr.key(3))
+        for each in (replay(), source)
+    )
+    assert np.array_equal(plain.action, several.action) and plain.record == ()
+    assert np.any(several.reward != plain.reward)
+    row = (plain.action // NUM_ENVS) % (4 * NUM_STEPS)
+    place = (row, plain.action % NUM_ENVS)
+    expected = n_step(memory, *place, newest=jnp.array(newest), num_steps=2, discount=0.5)
+    for ours, theirs in zip(jax.tree.leaves(several), jax.tree.leaves(expected), strict=True):
+        assert np.allclose(ours, theirs)

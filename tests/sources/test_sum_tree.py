@@ -32,7 +32,7 @@ def test_two_numbers_find_a_block_and_a_weight_in_it(size):
     tree = tree_of(weights)
     assert tree.total == weights.sum()
     target, fine = (
-        x.ravel() for x in np.meshgrid(np.arange(0, tree.total, 0.5), np.arange(16) / 16)
+        x.ravel() for x in np.meshgrid(np.arange(0, weights.sum(), 0.5), np.arange(16) / 16)
     )
     index = found(tree, jnp.asarray(target, jnp.float32), jnp.asarray(fine, jnp.float32))
     expected = []
