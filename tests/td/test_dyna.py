@@ -44,6 +44,7 @@ class Book:
 
     def __init__(self, shape, gamma, bonus, frequencies):
         self.q, self.n = np.zeros(shape), np.zeros(shape)
+        self.actions = range(shape[1])
         self.gamma, self.bonus, self.frequencies = gamma, bonus, frequencies
         self.history, self.visited, self.tried = {}, [], {}
         self.clock = 0
@@ -71,8 +72,7 @@ class Book:
             self.visited.append(s)
         for own in draws:
             s = self.visited[int(own[0] * len(self.visited))]
-            every = range(self.q.shape[1])
-            choice = list(every) if self.bonus else [a for a in every if (s, a) in self.tried]
+            choice = [a for a in self.actions if self.bonus or (s, a) in self.tried]
             a = choice[int(own[1] * len(choice))]
             r, s2 = self.imagined(s, a, own[2:])
             if self.bonus:
