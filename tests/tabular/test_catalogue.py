@@ -8,6 +8,7 @@ from rewardtogo.tabular.successors import dense
 
 
 EXPECTED = {
+    "Baird": (7, 2, 0.99),
     "Blackjack": (211, 2, 1.0),
     "Chain": (5, 2, 0.99),
     "CliffWalking-v1": (48, 4, 1.0),

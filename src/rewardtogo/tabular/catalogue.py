@@ -13,6 +13,7 @@ from .files import SUFFIXES, read_mdp
 from .garnet import garnet
 from .mdp import check_discount
 from .problem import Problem
+from .problems.counterexamples import baird
 from .problems.gambling import blackjack, gambler
 from .problems.grids import gridworld_4x4, gridworld_5x5, slippery_grid, windy_gridworld
 from .problems.gymnasium_tables import gymnasium_names, gymnasium_problem
@@ -21,6 +22,7 @@ from .problems.walks import chain, random_walk, river_swim, short_corridor
 
 
 _NAMED: dict[str, Callable[[], Problem]] = {
+    "Baird": baird,
     "Blackjack": blackjack,
     "Chain": chain,
     "Forest": forest,
