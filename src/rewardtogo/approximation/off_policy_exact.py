@@ -34,10 +34,10 @@ class OffPolicyCase:
     """
 
     mdp: AbstractMDP
-    features: Float[AnyArray, "states features"]
-    target: Float[AnyArray, "states actions"]
-    behaviour: Float[AnyArray, "states actions"]
-    initial_weights: float | Float[AnyArray, " features"] = 0.0
+    features: Float[AnyArray, "_ _"]
+    target: Float[AnyArray, "_ _"]
+    behaviour: Float[AnyArray, "_ _"]
+    initial_weights: float | Float[AnyArray, "..."] = 0.0
 
     def __post_init__(self):
         shape = (self.mdp.num_states, self.mdp.num_actions)
@@ -105,7 +105,7 @@ class Moments:
     ) -> Float[np.ndarray, "*batch"]:
         r"""$\sqrt{\overline{VE}} = \sqrt{\sum_s d(s) (w^\top x(s) - V^\pi(s))^2}$, eq. 9.1."""
         off = weights @ self.features.T - self.values
-        return np.sqrt(np.square(off) @ self.weighting)
+        return np.asarray(np.sqrt(np.square(off) @ self.weighting))
 
     def projected_error(
         self, weights: Float[np.ndarray, "*batch features"]
@@ -115,7 +115,8 @@ class Moments:
         # Of C⁺, by its root: a sum of squares cannot fall below 0.
         size, basis = np.linalg.eigh(self.c)
         kept = size > 1e-12 * size[-1]
-        return np.linalg.norm(off @ (basis[:, kept] / np.sqrt(size[kept])), axis=-1)
+        scaled = off @ (basis[:, kept] / np.sqrt(size[kept]))
+        return np.asarray(np.linalg.norm(scaled, axis=-1))
 
     @property
     def fixed_point(self) -> Float[np.ndarray, " features"]:

@@ -11,7 +11,7 @@ import jax.lax as lax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Key
 
 from .. import validate
 from ..programs import spread
@@ -119,7 +119,7 @@ def _sampled(
     method: AbstractOffPolicyMethod,
     case: OffPolicyCase,
     step_sizes: Sequence[float],
-    keys: PRNGKeyArray,
+    keys: Key[Array, " seeds"],
     points: int,
     stretch: int,
 ) -> Weights:
