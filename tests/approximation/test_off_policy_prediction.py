@@ -124,12 +124,17 @@ def test_samples_have_the_mean_of_all_trajectories(method):
         rho, xs, xt = ratio[s, a][:, None], x[s], x[t]
         delta = (r + discount * np.sum(w * xt, 1) - np.sum(w * xs, 1))[:, None]
         predicted = np.sum(v * xs, 1)[:, None]
-        w = w + 0.3 * rho * {
-            OffPolicyTD: delta * xs,
-            EmphaticTD: trace[:, None] * delta * xs,
-            GTD2: predicted * (xs - discount * xt),
-            TDC: delta * xs - discount * predicted * xt,
-        }[method]
+        w = (
+            w
+            + 0.3
+            * rho
+            * {
+                OffPolicyTD: delta * xs,
+                EmphaticTD: trace[:, None] * delta * xs,
+                GTD2: predicted * (xs - discount * xt),
+                TDC: delta * xs - discount * predicted * xt,
+            }[method]
+        )
         v = v + 0.05 * rho * (delta - predicted) * xs
         trace = 1 + discount * rho[:, 0] * trace
     found = off_policy_prediction(method(), case, step_sizes=[0.3], steps=4, points=1, seeds=20_000)
@@ -294,5 +299,5 @@ def test_where_an_episode_begins_may_not_matter():
     )
     alone = np.ones((2, 1))
     case = OffPolicyCase(mdp=mdp, features=np.eye(2), target=alone, behaviour=alone)
-    with pytest.raises(ValueError, match="depends on where it begins"):
+    with pytest.raises(ValueError, match="comes to stay in one of 2 parts"):
         moments(case)

@@ -98,7 +98,9 @@ def test_unknown_names_are_answered_with_the_nearest(name, near):
 
 @pytest.mark.parametrize("name", ["", "xyzzy", "RandomWalk-05", "RandomWalk-٣", "Garnet-0-1-1"])
 def test_unknown_names_are_answered_with_all_names(name):
-    with pytest.raises(ValueError, match=r"no problem is named .* Names: Baird, Blackjack, Chain, "):
+    with pytest.raises(
+        ValueError, match=r"no problem is named .* Names: Baird, Blackjack, Chain, "
+    ):
         problem(name)
 
 

@@ -1,7 +1,6 @@
 r"""What off-policy linear prediction does in the mean: its matrices, errors and rates, in float64.
 
-States are weighted by how often the behaviour b meets them, $d(s)$: its chain, where an episode's
-end leads to the next one's beginning, has d as its stationary distribution.
+States are weighted by how often the behaviour b meets them: $d$ is its on-policy distribution.
 """
 
 import dataclasses
@@ -12,13 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from ..tabular.distances import require_distributions
 from ..tabular.evaluation import state_values, transition_matrix
 from ..tabular.mdp import AbstractMDP, TabularMDP
 from ..tabular.successors import dense
 from ..types import AnyArray
+from .fixed_points import on_policy_distribution
 from .off_policy import AbstractOffPolicyMethod, Seen, Weights
 
 
@@ -129,16 +129,16 @@ def moments(case: OffPolicyCase) -> Moments:
 
     Sutton and Barto (2018), sections 9.4 and 11.4 to 11.8.
 
-    **Raises:** `ValueError` at γ = 1 if π may never end, and where d depends on the first state.
+    **Raises:** `ValueError` at γ = 1 if π may never end, and as `on_policy_distribution` for b.
     """
     live = ~np.asarray(case.mdp.terminal)
-    weighting = weighting_of(case.mdp, case.behaviour)
+    weighting = on_policy_distribution(case.mdp, np.asarray(case.behaviour))
     dynamics = np.asarray(transition_matrix(case.mdp, np.asarray(case.target)))
     dynamics = np.where(live[:, None] & live, dynamics, 0)
     x, discount = case.live_features, case.mdp.discount
     reward = np.sum(np.asarray(case.target) * case.mdp.reward, axis=1)
     values = np.asarray(state_values(case.mdp, np.asarray(case.target)))
-    visited = weighting > 0
+    visited = weighting > 1e-15  # what is left of 0 in a solve
     emphasis = np.linalg.solve(np.eye(len(live)) - discount * dynamics.T, weighting)
     return Moments(
         a=x.T @ (weighting[:, None] * (x - discount * dynamics @ x)),
@@ -149,45 +149,6 @@ def moments(case: OffPolicyCase) -> Moments:
         followon=np.where(visited, emphasis / np.where(visited, weighting, 1), 0),
         values=values,
     )
-
-
-def weighting_of(
-    mdp: AbstractMDP, policy: Float[AnyArray, "states actions"]
-) -> Float[np.ndarray, " states"]:
-    r"""d, how often each state is met: $d^\top = d^\top \tilde P$, 0 where terminal.
-
-    $\tilde P$ is the policy's chain with every terminal successor replaced by $\mu_0$. Sutton and
-    Barto (2018), section 9.2.
-
-    **Raises:** `ValueError` if it is not unique: the chain then never leaves where it first came.
-    """
-    terminal, initial = np.asarray(mdp.terminal), np.asarray(mdp.initial)
-    chain = np.array(transition_matrix(mdp, np.asarray(policy)))
-    ending = chain[:, terminal].sum(axis=1)
-    chain = np.where(terminal, 0, chain) + ending[:, None] * initial
-    reached = _reached(chain, initial)
-    part = chain[np.ix_(reached, reached)]
-    system = np.vstack([part.T - np.eye(len(part)), np.ones(len(part))])
-    found, _, rank, _ = np.linalg.lstsq(system, np.append(np.zeros(len(part)), 1))
-    if rank < len(part):
-        raise ValueError(
-            "how often the behaviour meets a state depends on where it begins: it comes to parts "
-            "of the process that it never leaves."
-        )
-    weighting = np.zeros(len(terminal))
-    weighting[reached] = np.maximum(found, 0)
-    return weighting / weighting.sum()
-
-
-def _reached(
-    chain: Float[np.ndarray, "states states"], initial: Float[np.ndarray, " states"]
-) -> Int[np.ndarray, " reached"]:
-    reached = initial > 0
-    while True:
-        more = reached | (chain[reached] > 0).any(axis=0)
-        if (more == reached).all():
-            return np.flatnonzero(reached)
-        reached = more
 
 
 def expected_step(
@@ -232,9 +193,10 @@ def _every_step(case: OffPolicyCase, exact: Moments) -> tuple[Seen, Float[np.nda
 def update_matrix(
     method: AbstractOffPolicyMethod, case: OffPolicyCase
 ) -> Float[np.ndarray, "weights weights"]:
-    r"""M of the expected update $(w, v) \leftarrow M (w, v) + m$; for semi-gradient TD $I - \alpha A$.
+    r"""M of the expected update $(w, v) \leftarrow M (w, v) + m$.
 
-    The second half of its rows and columns is v's.
+    Of semi-gradient TD it is $I - \alpha A$, beside v, which stays. The second half of its rows
+    and columns is v's.
     """
     exact = moments(case)
     with jax.enable_x64(True):
