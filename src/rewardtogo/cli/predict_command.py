@@ -17,6 +17,7 @@ from ..td.prediction import TD0, AbstractPredictor
 from ..td.prediction_monte_carlo import MonteCarlo, Visits
 from ..td.prediction_n_step import NStepTD
 from ..td.prediction_traces import TDLambda, Trace
+from . import off_policy_prediction
 from .flags import parse
 from .waiting import waiting
 
@@ -32,6 +33,7 @@ METHODS = {
     "td-lambda": "temporal differences with eligibility traces",
     "n-step": "temporal differences of n steps",
 }
+_NAMES = (*METHODS, *off_policy_prediction.NAMES)
 
 
 class Policy(enum.Enum):
@@ -44,7 +46,8 @@ class Policy(enum.Enum):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Predict:
     method: tyro.conf.Positional[str | None] = None
-    """mc-first, mc-every, td0, td-lambda or n-step."""
+    """mc-first, mc-every, td0, td-lambda or n-step; or off-policy-td, emphatic-td, gtd2 or tdc,
+    whose options `rtg predict tdc --help` tells."""
     problem: tyro.conf.Positional[str | None] = None
     """An MDP by name, or the path of a file that holds one (.npz, .json)."""
     step_sizes: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -79,6 +82,8 @@ class Predict:
 
 def run(argv: Sequence[str]) -> int:
     """Learn, print, draw."""
+    if any(word in off_policy_prediction.NAMES for word in argv):
+        return off_policy_prediction.run(argv)
     options = parse(
         Predict,
         argv,
@@ -113,8 +118,8 @@ def run(argv: Sequence[str]) -> int:
 def _variants(options: Predict) -> dict[str, AbstractPredictor]:
     """The methods asked for, by what they are called in tables and pictures."""
     if options.method is None:
-        raise ValueError(f"which method? One of: {', '.join(METHODS)}.")
-    validate.one_of("method", options.method, METHODS)
+        raise ValueError(f"which method? One of: {', '.join(_NAMES)}.")
+    validate.one_of("method", options.method, _NAMES)
     if options.method != "td-lambda" and (options.trace_decay or options.trace is not None):
         raise ValueError("`trace_decay` and `trace` are for the method td-lambda.")
     if options.method != "n-step" and options.n:
