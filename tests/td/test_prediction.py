@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rewardtogo.approximation.values import TabularValues
 from rewardtogo.td.dynamics import Experience
 from rewardtogo.td.prediction import TD0
 from rewardtogo.td.prediction_monte_carlo import MonteCarlo, Visits
@@ -250,7 +251,7 @@ def test_one_loop_first_visit_is_unbiased_and_every_visit_is_not(x64):
     over all k, is 1/(1 − c) for first visits and (1/(1 − c) + 1)/2 for every visit (Singh and
     Sutton, 1996).
     """
-    c, longest = 0.5, 45
+    c, longest, table = 0.5, 45, TabularValues(jnp.zeros(1))
     lengths = np.arange(1, longest + 1)
     chance = (1 - c) * c ** (lengths - 1)
 
@@ -259,14 +260,14 @@ def test_one_loop_first_visit_is_unbiased_and_every_visit_is_not(x64):
             last = t == length - 1
             zero = jnp.zeros((), jnp.int32)
             seen = Experience(zero, zero, jnp.ones(()), zero, last, jnp.zeros((), bool))
-            after = method.observe(estimate, seen, 1.0)
+            after = method.observe(estimate, seen, 1.0, table)
             keep = lambda new, old: jnp.where(t < length, new, old)
             return jax.tree.map(keep, after, estimate), None
 
         def one(length):
-            first = method.init(jnp.zeros(1), max_steps=longest)
+            first = method.init(table, jnp.zeros(1), max_steps=longest)
             scan = jax.lax.scan(lambda e, t: observe(e, t, length), first, jnp.arange(longest))
-            return scan[0].values[0]
+            return scan[0].weights[0]
 
         return np.asarray(jax.jit(lambda: jax.lax.map(one, jnp.asarray(lengths)))())
 

@@ -35,6 +35,11 @@ class AbstractFeatures(eqx.Module):
     def size(self) -> int:
         """How many features there are."""
 
+    @property
+    @abc.abstractmethod
+    def step_scale(self) -> Float[np.ndarray, " features"]:
+        """By how much to multiply the step of each weight, where steps are to be scaled."""
+
     @abc.abstractmethod
     def __call__(self, observation: Float[Array, " dims"]) -> Float[Array, " features"]:
         """**Raises:** `ValueError` for an observation of another width than `dims`."""
@@ -77,6 +82,11 @@ class TileCoding(AbstractFeatures):
     @property
     def size(self) -> int:
         return int(np.prod(self._sides(), axis=1).sum())
+
+    @property
+    def step_scale(self) -> Float[np.ndarray, " features"]:
+        """1 / tilings: a step of size α moves the value by the share α, however many there are."""
+        return np.full(self.size, 1 / self.tilings)
 
     def __call__(self, observation: Float[Array, " dims"]) -> Float[Array, " features"]:
         return jnp.zeros(self.size, observation.dtype).at[self.active(observation)].set(1)
@@ -147,10 +157,7 @@ class Fourier(AbstractFeatures):
 
     @property
     def step_scale(self) -> Float[np.ndarray, " features"]:
-        r"""By how much to multiply α for each weight: $1 / \|c\|_2$, and 1 for the constant.
-
-        Konidaris, Osentoski and Thomas (2011), section 3.4.
-        """
+        r"""$1 / \|c\|_2$, and 1 for the constant; Konidaris, Osentoski and Thomas (2011)."""
         norm = np.linalg.norm(_exponents(self.order, self.dims), axis=1)
         return 1 / np.where(norm == 0, 1, norm)
 
@@ -188,6 +195,10 @@ class Polynomial(AbstractFeatures):
     def size(self) -> int:
         return (self.degree + 1) ** self.dims
 
+    @property
+    def step_scale(self) -> Float[np.ndarray, " features"]:
+        return np.ones(self.size)
+
     def __call__(self, observation: Float[Array, " dims"]) -> Float[Array, " features"]:
         scaled = _scaled(observation, self.low, self.high)
         factors = jnp.ones((self.dims, self.degree), scaled.dtype) * scaled[:, None]
@@ -219,6 +230,10 @@ class Table(AbstractFeatures):
     @property
     def size(self) -> int:
         return self.matrix.shape[1]
+
+    @property
+    def step_scale(self) -> Float[np.ndarray, " features"]:
+        return np.ones(self.size)
 
     def __call__(self, observation: Float[Array, " dims"]) -> Float[Array, " features"]:
         _check_width(observation, self.dims)

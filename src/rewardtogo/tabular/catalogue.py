@@ -68,6 +68,7 @@ class _Family:
 
 _FAMILIES = (
     _Family("RandomWalk-#", random_walk, ("RandomWalk-5", "RandomWalk-19")),
+    _Family("RandomWalk-#-#", random_walk, ("RandomWalk-1000-100",)),
     _Family("SlipperyGrid-#x#", slippery_grid, ("SlipperyGrid-10x10",)),
     _Family("Garnet-#-#-#", _random_mdp, ("Garnet-20-4-3",)),
 )
@@ -76,10 +77,10 @@ _FAMILIES = (
 def problem(name: str, *, discount: float | None = None) -> Problem:
     """The MDP of that name, with what is needed to draw it and to learn on it.
 
-    **Arguments:** `name`: one of `problem_names()`; "RandomWalk-N", "SlipperyGrid-RxC" or
-    "Garnet-S-A-B" (states, actions, branching) for any whole numbers; a Gymnasium environment that
-    publishes its table; or the path of a file, ending in .npz or .json, as `read_mdp` takes it.
-    `discount`: γ; None for the problem's own.
+    **Arguments:** `name`: one of `problem_names()`; "RandomWalk-N", "RandomWalk-N-J" (jumps up to
+    J), "SlipperyGrid-RxC" or "Garnet-S-A-B" (states, actions, branching) for any whole numbers; a
+    Gymnasium environment that publishes its table; or the path of a file, ending in .npz or .json,
+    as `read_mdp` takes it. `discount`: γ; None for the problem's own.
     **Raises:** `ValueError` for an unknown name, with the nearest, and for a `discount` outside
     [0, 1].
     """
@@ -115,6 +116,6 @@ def _built(name: str) -> Problem:
     hint = f" Did you mean {by_lower[near[0]]!r}?" if near else ""
     raise ValueError(
         f"no problem is named {name!r}.{hint} Names: {', '.join(problem_names())}; the numbers in "
-        "RandomWalk-N, SlipperyGrid-RxC and Garnet-S-A-B may be others, and a path that ends in "
-        f"{' or '.join(SUFFIXES)} is read as a file."
+        "RandomWalk-N, RandomWalk-N-J, SlipperyGrid-RxC and Garnet-S-A-B may be others, and a path "
+        f"that ends in {' or '.join(SUFFIXES)} is read as a file."
     )

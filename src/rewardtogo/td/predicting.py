@@ -1,8 +1,9 @@
 """Run a method of prediction on a problem, against its exact values."""
 
 import dataclasses
+import enum
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -13,6 +14,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from .. import validate
+from ..approximation.fixed_points import on_policy_distribution
+from ..approximation.values import AbstractValues, TabularValues
 from ..programs import spread
 from ..statistics import Interval, stratified_bootstrap
 from ..tabular.evaluation import state_values
@@ -25,20 +28,31 @@ from .prediction_monte_carlo import MonteCarlo
 
 # Steps whose uniform numbers are made at once.
 _BLOCK = 256
+# Which no block has as its number.
+_WEIGHTS = 2**32 - 1
+
+
+class Averaging(enum.Enum):
+    """Over what an error is averaged: all states alike, or all steps, so that each counts by μ."""
+
+    STATES = "states"
+    STEPS = "steps"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Prediction:
     r"""What a method learned, with several step sizes, on the same episodes.
 
-    `errors`: the root of the mean over `counted` states of $(V(s) - V^\pi(s))^2$, after each
-    episode. `counted`: those that are not terminal and that the policy can visit. `values`: what
-    was learned in the end. `exact`: $V^\pi$. `truncated`: the share of all episodes cut off.
+    `errors`: the root of the mean over `counted` states, or over steps, of
+    $(V(s) - V^\pi(s))^2$, after each episode. `counted`: those that are not terminal and that the
+    policy can visit. `values`: what was learned in the end, and `weights` behind it, step sizes and
+    seeds first. `exact`: $V^\pi$. `truncated`: the share of all episodes cut off.
     """
 
     step_sizes: tuple[float, ...]
     errors: Float[np.ndarray, "step_sizes seeds episodes"]
     values: Float[np.ndarray, "step_sizes seeds states"]
+    weights: Any
     exact: Float[np.ndarray, " states"]
     counted: Bool[np.ndarray, " states"]
     truncated: float
@@ -71,6 +85,8 @@ def predict(
     seed: int = 0,
     max_steps: int = 10_000,
     initial_value: float | Float[AnyArray, " given"] = 0.0,
+    values: AbstractValues | None = None,
+    averaging: Averaging = Averaging.STATES,
 ) -> Prediction:
     r"""Learn $V^\pi$ from episodes of `policy`, with each step size and seed, in one program.
 
@@ -80,11 +96,13 @@ def predict(
 
     **Arguments:** `method`: its own step size is not used. `policy`: $\pi(a \mid s)$, each row a
     distribution. `seeds`: how many independent runs. `seed`: of all that is random. `max_steps`:
-    an episode is truncated after so many. `initial_value`: of all states, or of each; terminal
-    ones are worth 0.
+    an episode is truncated after so many. `initial_value`: of all states of a table, or of each;
+    terminal ones are worth 0. `values`: what learns, `linear_values` or `network_values`; None for
+    a table. `averaging`: of errors, over states as in the book's chapters 6 and 7, or over steps,
+    $\sqrt{\overline{VE}}$ with the on-policy distribution (eq. 9.1), as in chapter 9.
     **Raises:** `ValueError` for a number out of range, a policy of another shape or with rows that
-    are no distribution, values that do not exist at γ = 1, and for Monte Carlo if episodes never
-    end.
+    are no distribution, features of the wrong width, values that do not exist at γ = 1, and for
+    Monte Carlo if episodes never end.
     """
     _check_numbers(step_sizes, episodes, seeds, seed)
     if policy.shape != (mdp.num_states, mdp.num_actions):
@@ -97,13 +115,16 @@ def predict(
     visited = _visited(world, np.asarray(policy))
     _check_ending(method, world, visited)
     counted = visited & ~np.asarray(mdp.terminal)
-    setting = _setting(world, np.asarray(policy), exact, counted, initial_value)
+    share = counted if averaging is Averaging.STATES else on_policy_distribution(mdp, policy)
+    learner = _checked_values(values, world, initial_value)
+    setting = _setting(world, np.asarray(policy), exact, share / share.sum(), learner)
     runs = _runs(method, setting, step_sizes, jr.split(jr.key(seed), seeds), episodes)
-    shaped = lambda x: np.asarray(x).reshape(len(step_sizes), seeds, -1)
+    shaped = lambda x: np.asarray(x).reshape(len(step_sizes), seeds, *x.shape[1:])
     return Prediction(
         step_sizes=tuple(step_sizes),
         errors=shaped(runs.errors),
-        values=shaped(runs.estimate.values),
+        values=np.where(world.terminal, 0, shaped(runs.values)),
+        weights=jax.tree.map(shaped, runs.weights),
         exact=exact,
         counted=counted,
         truncated=float(np.mean(runs.truncated)) / episodes,
@@ -111,13 +132,22 @@ def predict(
 
 
 class _Setting(eqx.Module):
-    """What all runs share; `policy` is cumulative over actions."""
+    """What all runs share; `policy` is cumulative over actions, `share` weighs the errors."""
 
     world: Dynamics
     policy: Float[AnyArray, "states actions"]
     exact: Float[AnyArray, " states"]
-    counted: Bool[AnyArray, " states"]
-    initial: Float[AnyArray, " states"]
+    share: Float[AnyArray, " states"]
+    values: AbstractValues
+
+
+class _Runs(NamedTuple):
+    """What is left of them, step sizes first, then seeds, in one axis."""
+
+    errors: Float[Array, "runs episodes"]
+    values: Float[Array, "runs states"]
+    weights: Any
+    truncated: Int[Array, " runs"]
 
 
 class _Run(NamedTuple):
@@ -137,12 +167,12 @@ def _runs(
     step_sizes: Sequence[float],
     keys: Key[Array, " seeds"],
     episodes: int,
-) -> _Run:
-    """All runs, step sizes first."""
-
+) -> _Runs:
     def run(step_size, key, setting):
         sized = eqx.tree_at(lambda method: method.step_size, method, step_size)
-        return _run(sized, setting, key, episodes)
+        ended = _run(sized, setting, key, episodes)
+        weights = ended.estimate.weights
+        return _Runs(ended.errors, setting.values.values(weights), weights, ended.truncated)
 
     seeds = len(keys)
     sizes = jnp.repeat(jnp.asarray(step_sizes, setting.exact.dtype), seeds)
@@ -157,10 +187,10 @@ def _run(method: AbstractPredictor, setting: _Setting, key: Key[Array, ""], epis
         draws, i, run = carry
         action = jnp.sum(jnp.asarray(setting.policy)[run.place.state] <= draws[i, 1], dtype=int)
         place, seen = world.step(run.place, action.astype(jnp.int32), draws[i])
-        estimate = method.observe(run.estimate, seen, world.discount)
+        estimate = method.observe(run.estimate, seen, world.discount, setting.values)
         ended = seen.terminated | seen.truncated
         error = lax.cond(
-            ended, lambda v: _error(v, setting), lambda v: zero.astype(v.dtype), estimate.values
+            ended, lambda w: _error(w, setting), lambda w: jnp.zeros(()), estimate.weights
         )
         # Written at every step, and for the last time at the episode's end.
         errors = run.errors.at[run.episode].set(error)
@@ -173,37 +203,55 @@ def _run(method: AbstractPredictor, setting: _Setting, key: Key[Array, ""], epis
         _, _, run = lax.while_loop(within, step, (draws, 0, run))
         return run._replace(block=run.block + 1)
 
+    weights = setting.values.init(jr.fold_in(key, _WEIGHTS))
     start = _Run(
         world.begin(jr.uniform(jr.fold_in(key, 0))),
-        method.init(jnp.asarray(setting.initial), max_steps=world.max_steps),
+        method.init(setting.values, weights, max_steps=world.max_steps),
         jnp.zeros(episodes, setting.exact.dtype),
         *(zero, zero, zero),
     )
     return lax.while_loop(lambda run: run.episode < episodes, block, start)
 
 
-def _error(values: Float[Array, " states"], setting: _Setting) -> Float[Array, ""]:
-    square = jnp.where(setting.counted, (values - setting.exact) ** 2, 0)
-    return jnp.sqrt(jnp.sum(square) / jnp.sum(setting.counted))
+def _error(weights: Any, setting: _Setting) -> Float[Array, ""]:
+    gap = setting.values.values(weights) - setting.exact
+    return jnp.sqrt(jnp.sum(setting.share * gap**2))
 
 
 def _setting(
     world: Dynamics,
     policy: np.ndarray,
     exact: np.ndarray,
-    counted: np.ndarray,
-    initial_value: float | Float[AnyArray, " given"],
+    share: np.ndarray,
+    values: AbstractValues,
 ) -> _Setting:
     cumulative = np.cumsum(policy, axis=1)
-    initial = np.where(world.terminal, 0, spread_value(initial_value, world.num_states))
     dtype = jnp.result_type(float)
     return _Setting(
         world,
         (cumulative / cumulative[:, -1:]).astype(dtype),
         exact.astype(dtype),
-        counted,
-        initial.astype(dtype),
+        share.astype(dtype),
+        values,
     )
+
+
+def _checked_values(
+    values: AbstractValues | None,
+    world: Dynamics,
+    initial_value: float | Float[AnyArray, " given"],
+) -> AbstractValues:
+    initial = spread_value(initial_value, world.num_states)
+    if values is None:
+        return TabularValues(np.where(world.terminal, 0, initial).astype(jnp.result_type(float)))
+    if values.num_states != world.num_states:
+        raise ValueError(
+            f"features of the wrong width: `values` are of {values.num_states} states and the "
+            f"problem has {world.num_states}."
+        )
+    if initial.any():
+        raise ValueError("`initial_value` is for a table: other values have their own weights.")
+    return values
 
 
 def _visited(world: Dynamics, policy: np.ndarray) -> np.ndarray:

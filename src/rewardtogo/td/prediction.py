@@ -1,8 +1,11 @@
-r"""Learning $V^\pi$ from experience, one state at a time: the rule of a method, and TD(0).
+r"""Learning $V^\pi$ from experience, one step at a time: the rule of a method, and TD(0).
 
-A method is a final module that says what one step does to an `Estimate`. The n-th update of a
-state moves its value by the share $\alpha_n = \alpha\, n^{-\omega}$ of what it is off: ω = 0 is a
-constant step size, α = ω = 1 is $1/n(s)$, the mean of all targets so far.
+A method is a final module that says what one step does to an `Estimate`. What is learned are the
+weights of any `AbstractValues`, a table or a function of features:
+$w \leftarrow w + \alpha_n\,[\text{target} - \hat v(S, w)]\,\nabla\hat v(S, w)$, the target held
+constant, with $\alpha_n = \alpha\, n^{-\omega}$. In a table that moves the value of S by the share
+$\alpha_n$ of what it is off, and n counts the updates of S; otherwise n counts all updates. ω = 0
+is a constant step size, α = ω = 1 is $1/n(s)$ in a table, the mean of all targets so far.
 """
 
 import abc
@@ -14,15 +17,19 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from .. import validate
+from ..approximation.values import AbstractValues
 from ..types import AnyArray, Scalar
 from .dynamics import Experience
 
 
 class Estimate(NamedTuple):
-    """What has been learned: `updates` is n(s), `memory` what a method keeps of the episode."""
+    """What has been learned: `updates` is n, `memory` what a method keeps of the episode.
 
-    values: Float[Array, " states"]
-    updates: Int[Array, " states"]
+    A table counts the updates of each state, everything else has one count.
+    """
+
+    weights: Any
+    updates: Int[Array, " counts"]
     memory: Any = ()
 
 
@@ -33,11 +40,13 @@ class AbstractPredictor(eqx.Module):
     step_decay: eqx.AbstractVar[Scalar]
 
     @abc.abstractmethod
-    def init(self, values: Float[Array, " states"], *, max_steps: int) -> Estimate:
-        """Begin from these values; no episode is longer than `max_steps`."""
+    def init(self, values: AbstractValues, weights: Any, *, max_steps: int) -> Estimate:
+        """Begin from these weights; no episode is longer than `max_steps`."""
 
     @abc.abstractmethod
-    def observe(self, estimate: Estimate, seen: Experience, discount: Scalar) -> Estimate:
+    def observe(
+        self, estimate: Estimate, seen: Experience, discount: Scalar, values: AbstractValues
+    ) -> Estimate:
         """Learn from the next step; the one after an episode's end begins another."""
 
 
@@ -46,7 +55,8 @@ class TD0(AbstractPredictor):
 
     $$V(S_t) \leftarrow V(S_t) + \alpha_n\,[R_{t+1} + \gamma V(S_{t+1}) - V(S_t)]$$
 
-    Sutton (1988); Sutton and Barto (2018), eq. 6.2. A terminal successor is worth 0, that of a
+    Sutton (1988); Sutton and Barto (2018), eq. 6.2; with features or a network, semi-gradient
+    TD(0) of section 9.3. A terminal successor is worth 0, that of a
     truncated episode what it is believed to be.
 
     **Raises:** `ValueError` for a step size outside (0, 1] or a decay outside [0, 1].
@@ -60,13 +70,15 @@ class TD0(AbstractPredictor):
     def __check_init__(self):
         check_steps(self)
 
-    def init(self, values: Float[Array, " states"], *, max_steps: int) -> Estimate:
+    def init(self, values: AbstractValues, weights: Any, *, max_steps: int) -> Estimate:
         del max_steps
-        return untouched(values)
+        return untouched(values, weights)
 
-    def observe(self, estimate: Estimate, seen: Experience, discount: Scalar) -> Estimate:
-        target = seen.reward + discount * successor_value(estimate.values, seen)
-        return moved(estimate, seen.state, target, self)
+    def observe(
+        self, estimate: Estimate, seen: Experience, discount: Scalar, values: AbstractValues
+    ) -> Estimate:
+        target = seen.reward + discount * successor_value(estimate.weights, seen, values)
+        return moved(estimate, seen.state, target, self, values)
 
 
 def check_steps(method: AbstractPredictor) -> None:
@@ -75,22 +87,22 @@ def check_steps(method: AbstractPredictor) -> None:
     validate.unit_interval("step_decay", method.step_decay)
 
 
-def untouched(values: Float[Array, " states"], memory: Any = ()) -> Estimate:
-    """These values, with no update of any."""
-    return Estimate(values, jnp.zeros(values.shape, jnp.int32), memory)
+def untouched(values: AbstractValues, weights: Any, memory: Any = ()) -> Estimate:
+    """These weights, with no update of any."""
+    counts = values.num_states if values.separate else 1
+    return Estimate(weights, jnp.zeros(counts, jnp.int32), memory)
 
 
-def successor_value(values: Float[Array, " states"], seen: Experience) -> Float[Array, ""]:
+def successor_value(weights: Any, seen: Experience, values: AbstractValues) -> Float[Array, ""]:
     """V(S_{t+1}): 0 only where the process itself ended."""
-    return jnp.where(seen.terminated, 0, values[seen.next_state])
+    return jnp.where(seen.terminated, 0, values.value(weights, seen.next_state))
 
 
 def next_step_size(
-    estimate: Estimate, state: Int[Array, ""], method: AbstractPredictor
+    updates: Int[Array, ""], method: AbstractPredictor, dtype: Any
 ) -> Float[Array, ""]:
-    r"""$\alpha\, n^{-\omega}$ for the update of `state` that comes next."""
-    n = (estimate.updates[state] + 1).astype(estimate.values.dtype)
-    return method.step_size * n**-method.step_decay
+    r"""$\alpha\, n^{-\omega}$ for the update that comes after so many."""
+    return method.step_size * (updates + 1).astype(dtype) ** -method.step_decay
 
 
 def moved(
@@ -98,14 +110,18 @@ def moved(
     state: Int[Array, ""],
     target: Float[Array, ""],
     method: AbstractPredictor,
+    values: AbstractValues,
     *,
     counts: Bool[Array, ""] | bool = True,
 ) -> Estimate:
     """The value of `state` moved toward `target`, and the update counted; as it was unless so."""
-    error = target - estimate.values[state]
-    step = jnp.where(counts, next_step_size(estimate, state, method) * error, 0)
+    error = target - values.value(estimate.weights, state)
+    counter = state if values.separate else 0
+    size = next_step_size(estimate.updates[counter], method, error.dtype)
+    step = jnp.where(counts, size * error, 0)
     return estimate._replace(
-        values=estimate.values.at[state].add(step), updates=estimate.updates.at[state].add(counts)
+        weights=values.moved(estimate.weights, state, step),
+        updates=estimate.updates.at[counter].add(counts),
     )
 
 

@@ -1,12 +1,13 @@
 """Prediction by Monte Carlo: whole returns, known when an episode has ended."""
 
 import enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from ..approximation.values import AbstractValues
 from ..types import Scalar
 from .dynamics import Experience
 from .prediction import AbstractPredictor, Estimate, check_steps, moved, untouched
@@ -37,7 +38,8 @@ class MonteCarlo(AbstractPredictor):
     \qquad G_t = \sum_{k \ge 0} \gamma^k R_{t+k+1}$$
 
     Sutton and Barto (2018), section 5.1 and eq. 6.1; from an episode's last step back to its
-    first, as there. With α = ω = 1 it is the mean of the returns: of first visits unbiased, of
+    first, as there. With features or a network and every visit, gradient Monte Carlo of section
+    9.3. With α = ω = 1 it is the mean of the returns: of first visits unbiased, of
     every visit biased but consistent (Singh and Sutton, 1996, theorems 6 and 7). Nothing is
     learned from a truncated episode: its returns are not known. Memory for one episode.
 
@@ -54,14 +56,17 @@ class MonteCarlo(AbstractPredictor):
     def __check_init__(self):
         check_steps(self)
 
-    def init(self, values: Float[Array, " states"], *, max_steps: int) -> Estimate:
+    def init(self, values: AbstractValues, weights: Any, *, max_steps: int) -> Estimate:
         zero = jnp.zeros((), jnp.int32)
         states = jnp.zeros(max_steps, jnp.int32)
-        never = jnp.full(values.shape, -1, jnp.int32)
-        rewards = states.astype(values.dtype)
-        return untouched(values, _Episode(states, rewards, states > 0, zero, zero, never))
+        never = jnp.full(values.num_states, -1, jnp.int32)
+        rewards = jnp.zeros(max_steps)
+        episode = _Episode(states, rewards, states > 0, zero, zero, never)
+        return untouched(values, weights, episode)
 
-    def observe(self, estimate: Estimate, seen: Experience, discount: Scalar) -> Estimate:
+    def observe(
+        self, estimate: Estimate, seen: Experience, discount: Scalar, values: AbstractValues
+    ) -> Estimate:
         episode = _continued(estimate.memory, seen)
 
         def back(i, carry):
@@ -69,11 +74,12 @@ class MonteCarlo(AbstractPredictor):
             t = episode.length - 1 - i
             target = episode.reward[t] + discount * later
             counts = episode.fresh[t] | (self.visits is Visits.EVERY)
-            return moved(estimate, episode.state[t], target, self, counts=counts), target
+            after = moved(estimate, episode.state[t], target, self, values, counts=counts)
+            return after, target
 
         # A loop of no rounds and not a branch: a branch would copy the values at every step.
         rounds = jnp.where(seen.terminated, episode.length, 0)
-        start = estimate._replace(memory=()), jnp.zeros((), estimate.values.dtype)
+        start = estimate._replace(memory=()), jnp.zeros(())
         learned, _ = lax.fori_loop(0, rounds, back, start)
         ended = seen.terminated | seen.truncated
         episode = episode._replace(

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .. import validate
+from ..approximation.values import TabularValues
 from ..types import AnyArray
 from .dynamics import Experience
 from .prediction import AbstractPredictor, spread_value
@@ -31,12 +32,13 @@ def values_from(
     validate.unit_interval("discount", discount)
     _check(steps, num_states)
     start = jnp.asarray(spread_value(initial_value, num_states))
-    first = method.init(start, max_steps=len(steps.state))
-    learn = lambda estimate, seen: (method.observe(estimate, seen, discount), None)
+    table = TabularValues(start)
+    first = method.init(table, start, max_steps=len(steps.state))
+    learn = lambda estimate, seen: (method.observe(estimate, seen, discount, table), None)
     follow = jax.jit(lambda estimate, steps: lax.scan(learn, estimate, steps)[0])
     kinds = ("int32", "int32", start.dtype, "int32", "bool", "bool")
     recorded = Experience(*(jnp.asarray(x, kind) for x, kind in zip(steps, kinds, strict=True)))
-    return np.asarray(follow(first, recorded).values)
+    return np.asarray(follow(first, recorded).weights)
 
 
 def _check(steps: Experience, num_states: int) -> None:

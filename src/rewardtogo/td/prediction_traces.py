@@ -1,12 +1,13 @@
 """Prediction by TD(λ): every error is handed back to the states that led to it."""
 
 import enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from .. import validate
+from ..approximation.values import AbstractValues, TabularValues
 from ..types import Scalar
 from .dynamics import Experience
 from .prediction import (
@@ -49,7 +50,8 @@ class TDLambda(AbstractPredictor):
     $\hat V$ being $V(S_t)$ before the last update: exactly the on-line λ-return (van Seijen et
     al., 2016, theorem 1). A step costs O(|S|): all traces fade.
 
-    **Raises:** `ValueError` for a step size outside (0, 1], or a decay or λ outside [0, 1].
+    **Raises:** `ValueError` for a step size outside (0, 1], a decay or λ outside [0, 1], and for
+    anything but a table.
     """
 
     trace: Trace = Trace.DUTCH
@@ -65,25 +67,29 @@ class TDLambda(AbstractPredictor):
         check_steps(self)
         validate.unit_interval("trace_decay", self.trace_decay)
 
-    def init(self, values: Float[Array, " states"], *, max_steps: int) -> Estimate:
+    def init(self, values: AbstractValues, weights: Any, *, max_steps: int) -> Estimate:
         del max_steps
-        return untouched(values, _Trail(jnp.zeros_like(values), jnp.zeros((), values.dtype)))
+        if not isinstance(values, TabularValues):
+            raise ValueError("TD(λ) learns a table here: it keeps a trace for each state.")
+        return untouched(values, weights, _Trail(jnp.zeros_like(weights), jnp.zeros(())))
 
-    def observe(self, estimate: Estimate, seen: Experience, discount: Scalar) -> Estimate:
-        values, state, trail = estimate.values, seen.state, estimate.memory
-        step = next_step_size(estimate, state, self)
-        now, expected = values[state], successor_value(values, seen)
+    def observe(
+        self, estimate: Estimate, seen: Experience, discount: Scalar, values: AbstractValues
+    ) -> Estimate:
+        table, state, trail = estimate.weights, seen.state, estimate.memory
+        step = next_step_size(estimate.updates[state], self, table.dtype)
+        now, expected = table[state], successor_value(table, seen, values)
         error = seen.reward + discount * expected - now
         trace = self._visited(discount * self.trace_decay * trail.trace, state, step)
         if self.trace is Trace.DUTCH:
             # At an episode's first step the trace is the step alone, and the two terms cancel.
             drift = now - trail.expected
-            values = (values + (error + drift) * trace).at[state].add(-step * drift)
+            table = (table + (error + drift) * trace).at[state].add(-step * drift)
         else:
-            values = values + error * trace
+            table = table + error * trace
         ended = seen.terminated | seen.truncated
         after = _Trail(jnp.where(ended, 0, trace), expected)
-        return Estimate(values, estimate.updates.at[state].add(1), after)
+        return Estimate(table, estimate.updates.at[state].add(1), after)
 
     def _visited(
         self, trace: Float[Array, " states"], state: Int[Array, ""], step: Float[Array, ""]

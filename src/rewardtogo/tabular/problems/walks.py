@@ -14,35 +14,42 @@ def _line(num_states: int) -> Grid:
     return Grid(shape=(1, num_states), cell=np.arange(num_states), moves=((0.0, -1.0), (0.0, 1.0)))
 
 
-def random_walk(length: int) -> Problem:
-    """Sutton and Barto (2018), examples 6.2 (5 states) and 7.1 (19 states, and other lengths).
+def random_walk(length: int, jump: int = 1) -> Problem:
+    """Sutton and Barto (2018), examples 6.2 (5 states), 7.1 (19) and 9.1 (1000, jumps up to 100).
 
-    A walk that starts in the centre and ends beyond either end. The right one pays 1; the left one
-    pays 0 if there are 5 states, as in example 6.2, and −1 otherwise. The book's walk is the policy
-    that goes left or right with equal probability. States 0 and `length` + 1 are the ends.
+    A walk that starts in the centre and ends beyond either end. An action leads to one of the
+    `jump` neighbours on its side, each equally likely; those beyond the end are the end. The right
+    one pays 1; the left one pays 0 if there are 5 states, as in example 6.2, and −1 otherwise. The
+    book's walk is the policy that goes left or right with equal probability. States 0 and
+    `length` + 1 are the ends.
 
-    **Raises:** `ValueError` for fewer than 3 states between the ends.
+    **Raises:** `ValueError` for fewer than 3 states between the ends, or a jump longer than that.
     """
     if length < 3:
         raise ValueError(f"RandomWalk has at least 3 states between its ends; got {length}.")
-    state = np.arange(length + 2)
+    if not 1 <= jump <= length:
+        raise ValueError(
+            f"a jump of RandomWalk is of 1 to {length} states, as many as there are; got {jump}."
+        )
+    state, far = np.arange(length + 2), np.arange(1, jump + 1)
     terminal = (state == 0) | (state == length + 1)
-    to = np.clip(state[:, None] + [-1, 1], 0, length + 1)
+    to = np.clip(state[:, None, None] + np.stack([-far, far]), 0, length + 1)
     left = 0.0 if length == 5 else -1.0
     reward = np.where(to == 0, left, np.where(to == length + 1, 1.0, 0.0))
     letters = tuple("ABCDE") if length == 5 else tuple(str(i) for i in range(1, length + 1))
     mdp = successor_mdp(
-        to[:, :, None],
-        np.ones((length + 2, 2, 1)),
-        reward,
+        to,
+        np.full(to.shape, 1 / jump),
+        reward[:, :, 0] if jump == 1 else reward,
         state == (length + 1) // 2,
         discount=1.0,
         terminal=terminal,
     )
+    example = "9.1" if jump > 1 else "6.2" if length == 5 else "7.1"
     return Problem(
-        name=f"RandomWalk-{length}",
+        name=f"RandomWalk-{length}" if jump == 1 else f"RandomWalk-{length}-{jump}",
         mdp=mdp,
-        source=f"Sutton and Barto (2018), example {'6.2' if length == 5 else '7.1'}",
+        source=f"Sutton and Barto (2018), example {example}",
         states=("left end", *letters, "right end"),
         actions=_LEFT_RIGHT,
         grid=_line(length + 2),
