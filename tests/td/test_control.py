@@ -12,6 +12,7 @@ from rewardtogo.tabular.catalogue import problem
 from rewardtogo.tabular.evaluation import action_values
 from rewardtogo.tabular.mdp import tabular_mdp
 from rewardtogo.tabular.problem import Problem
+from rewardtogo.td.action_values import untouched_table
 from rewardtogo.td.control import METHODS, DoubleQLearning, ExpectedSarsa, QLearning, Sarsa
 from rewardtogo.td.control_truth import truth
 from rewardtogo.td.controlling import Tally, Walk, control, stepped
@@ -81,7 +82,9 @@ def recorded(method, world, gaps, q):
     draws = jr.uniform(jr.key(3), (STEPS, DRAWS))
     zero = jnp.zeros(())
     first = Walk(
-        method.init(q), world.begin(jnp.asarray(0.0)), Tally(zero, zero, zero, zero + 1, zero)
+        method.init(untouched_table(q)),
+        world.begin(jnp.asarray(0.0)),
+        Tally(zero, zero, zero, zero + 1, zero),
     )
 
     def step(walk, draws):
@@ -119,7 +122,7 @@ def test_every_step_is_the_books(name, exploration, pi, x64):
         if seen.terminated[t] or seen.truncated[t]:
             returns, episodes, k, earned = returns + earned, episodes + 1, 0, 0.0
     learned = sum(book.q) / 2 if name == "double-q-learning" else book.q[0]
-    assert np.abs(method.action_values(end.learned) - learned).max() < 1e-12
+    assert np.abs(method.values(end.learned).q - learned).max() < 1e-12
     assert seen.truncated.sum() > 100 and seen.terminated.sum() > 100
     assert end.tally.episodes == episodes
     assert abs(end.tally.returns - returns) < 1e-12 * abs(returns)

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .. import validate
-from ..types import Scalar
+from ..types import AnyArray, Scalar
 
 
 class Weights(NamedTuple):
@@ -36,11 +36,11 @@ class Seen(NamedTuple):
     the trace $F_t = 1 + \gamma \rho_{t-1} F_{t-1}$, 1 where an episode begins.
     """
 
-    features: Float[Array, " features"]
-    reward: Float[Array, ""]
-    next_features: Float[Array, " features"]
-    ratio: Float[Array, ""]
-    followon: Float[Array, ""]
+    features: Float[AnyArray, " features"]
+    reward: Float[AnyArray, ""]
+    next_features: Float[AnyArray, " features"]
+    ratio: Float[AnyArray, ""]
+    followon: Float[AnyArray, ""]
 
 
 class AbstractOffPolicyMethod(eqx.Module):

@@ -15,6 +15,7 @@ from .. import validate
 from ..envs.tabular import environment_of
 from ..programs import spread
 from ..tabular.problem import Problem
+from .action_values import untouched_table
 from .control import AbstractControl
 from .control_truth import Truth, greedy_returns, truth
 from .dynamics import DRAWS, Dynamics, Place, dynamics
@@ -140,7 +141,7 @@ def program(world: Dynamics, method: AbstractControl, true: Truth, *, stretch: i
     def begin(key, q, method, world):
         zero = jnp.zeros((), dtype)
         place = world.begin(jr.uniform(key, dtype=dtype))
-        return Walk(method.init(q), place, Tally(zero, zero, zero, zero + 1, zero))
+        return Walk(method.init(untouched_table(q)), place, Tally(zero, zero, zero, zero + 1, zero))
 
     def advance(walk, key, method, world, exact, gaps, reachable):
         zero = jnp.zeros((), dtype)
@@ -148,16 +149,14 @@ def program(world: Dynamics, method: AbstractControl, true: Truth, *, stretch: i
         draws = [jr.uniform(k, (stretch,), dtype) for k in jr.split(key, DRAWS)]
         step = lambda walk, draws: (stepped(walk, jnp.stack(draws), method, world, gaps), None)
         walk, _ = lax.scan(step, walk._replace(tally=tally), draws)
-        q = method.action_values(walk.learned)
+        q = method.values(walk.learned).q
         error = jnp.max(jnp.where(reachable[:, None], jnp.abs(q - exact), 0))
         greedy = jnp.argmax(q, axis=1).astype(jnp.int32)
         return walk, Look(error, greedy, *walk.tally[:3])
 
     start = jax.jit(spread(begin, seeds, shared=3))
     go = jax.jit(spread(advance, seeds, shared=5), donate_argnums=0)
-    values = jax.jit(
-        spread(lambda walk, method: method.action_values(walk.learned), seeds, shared=1)
-    )
+    values = jax.jit(spread(lambda walk, method: method.values(walk.learned).q, seeds, shared=1))
 
     def run(key, points, initial_value):
         first, *keys = jr.split(key, points + 1)
