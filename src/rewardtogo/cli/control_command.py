@@ -5,12 +5,17 @@ import enum
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
 from .. import validate
 from .flags import parse
 from .waiting import waiting
+
+
+if TYPE_CHECKING:
+    from .linear_control import LinearControlOptions
 
 
 class Exploration(enum.Enum):
@@ -25,7 +30,8 @@ class Control:
     method: tyro.conf.Positional[str | None] = None
     """q-learning, double-q-learning, sarsa or expected-sarsa."""
     problem: tyro.conf.Positional[str | None] = None
-    """An MDP by name, or the path of a file that holds one (.npz, .json)."""
+    """An MDP by name, or the path of a file that holds one (.npz, .json). With --features an
+    environment written in JAX: `rtg control --features tiles --help` tells its options."""
     steps: int = 5_000_000
     """Steps of each seed; rounded up to a multiple of 100."""
     seeds: int = 10
@@ -54,6 +60,10 @@ class Control:
 
 def run(argv: Sequence[str]) -> int:
     """Learn, print, draw."""
+    if any(word.partition("=")[0] == "--features" for word in argv):
+        from . import linear_control
+
+        return linear_control.run(argv)
     options = parse(
         Control,
         argv,
@@ -74,13 +84,16 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _learn(options: Control, method: str, name: str) -> int:
+    from ..envs.registry import jax_environments
     from ..tabular.catalogue import problem
     from ..td.control import METHODS
     from ..td.control_report import as_json, as_text, draw
     from ..td.controlling import control
 
     validate.one_of("method", method, METHODS)
-    exploration, step_size = _exploration(options), _step_size(options)
+    if name in jax_environments():
+        raise ValueError(f"{name} is no finite MDP: give `--features`, as in --features tiles.")
+    exploration, step_size = exploration_of(options), _step_size(options)
     learner = METHODS[method](exploration=exploration, step_size=step_size)
     named = problem(name, discount=options.discount)
     with waiting("learning", quiet=options.json):
@@ -104,7 +117,8 @@ def _learn(options: Control, method: str, name: str) -> int:
     return 0
 
 
-def _exploration(options: Control):
+def exploration_of(options: "Control | LinearControlOptions"):
+    """What these flags say; **Raises:** `ValueError` for one that belongs to the other kind."""
     from ..td.exploration import BoltzmannExploration, EpsilonGreedyExploration
 
     if options.exploration is Exploration.BOLTZMANN:
