@@ -19,6 +19,17 @@ from .algorithms.sac import SAC as SAC
 from .algorithms.sac_v import SACV as SACV
 from .algorithms.td3 import TD3 as TD3
 from .algorithms.trpo import TRPO as TRPO, Divergence as Divergence
+from .approximation import features as features
+from .approximation.fixed_points import (
+    monte_carlo_projection as monte_carlo_projection,
+    on_policy_distribution as on_policy_distribution,
+    td_fixed_point as td_fixed_point,
+)
+from .approximation.observations import state_observations as state_observations
+from .approximation.values import (
+    linear_values as linear_values,
+    network_values as network_values,
+)
 from .envs.history import History as History
 from .envs.registry import make as make
 from .fit import fit as fit
@@ -56,6 +67,7 @@ from .tabular.successors import (
     mdp_from_outcomes as mdp_from_outcomes,
     successor_mdp as successor_mdp,
 )
+from .td.averaging import Averaging as Averaging
 from .td.control import (
     DoubleQLearning as DoubleQLearning,
     ExpectedSarsa as ExpectedSarsa,

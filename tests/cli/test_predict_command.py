@@ -67,6 +67,22 @@ REFUSED = [
     (("n-step", "RandomWalk-5", "--n", "0"), "`n` must be a whole number, at least 1"),
     (("td0", "RandomWalk-5", "--discount", "1.5"), "`discount` must lie in [0, 1]; got 1.5"),
     (("td0", "RandomWalk-5", "--picture", "a.docx"), "the suffix must be one of"),
+    (("td0", "RandomWalk-5", "--features", "tiles"), "td0 learns a table"),
+    (("td0", "RandomWalk-5", "--groups", "3"), "`groups` is for the features aggregation"),
+    (("gradient-mc", "RandomWalk-5"), "gradient-mc needs `features`: aggregation, tiles"),
+    (
+        ("gradient-mc", "RandomWalk-5", "--features", "network", "--order", "3"),
+        "`order` is for the features fourier or polynomial",
+    ),
+    (
+        ("gradient-mc", "RandomWalk-5", "--features", "tiles", "--tiles", "0"),
+        "`tiles` must be a whole number, at least 1; got 0",
+    ),
+    (
+        ("gradient-mc", "RandomWalk-5", "--features", "tiles", "--initial-value", "0.5"),
+        "`initial_value` is for a table",
+    ),
+    (("semi-gradient-td", "RandomWalk-5", "--features", "tils"), "invalid choice"),
     (("mc-first", "RiverSwim"), "Monte Carlo learns from episodes that end"),
 ]
 
@@ -76,3 +92,41 @@ def test_bad_input_gets_one_clear_line(command, words, message):
     status, out, err = command("predict", *words)
     assert status == 2 and out == ""
     assert message in err and "Traceback" not in err
+
+
+WALK = (
+    "RandomWalk-19",
+    "--step-sizes",
+    0.05,
+    "--seeds",
+    2,
+    "--episodes",
+    3,
+    "--averaging",
+    "steps",
+)
+
+
+def test_features_and_a_picture_of_the_values(command, tmp_path):
+    words = ("--features", "tiles", "polynomial", "network", "--tilings", 1, 4, "--order", 2)
+    status, out, err = command(
+        "predict", "semi-gradient-td", *WALK, *words, "--scale-steps", "--picture", "a.png"
+    )
+    assert (status, err) == (0, "")
+    for row in ("1 tiling ", "4 tilings ", "polynomial, order 2 ", "network 32-32 "):
+        assert f"\n{row}" in out
+    assert "The error is averaged over steps" in out
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("method", "words", "row"),
+    [
+        ("gradient-mc", ("--features", "aggregation", "--groups", 3), "3 groups"),
+        ("semi-gradient-n-step", ("--features", "fourier", "--n", 1, 2), "n = 2, fourier, order 5"),
+    ],
+)
+def test_approximate_methods(command, method, words, row):
+    found = json.loads(command("predict", method, *WALK, *words, "--json").out)
+    assert row in [result["name"] for result in found["results"]]
+    assert found["averaging"] == "steps"

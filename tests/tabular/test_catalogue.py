@@ -20,6 +20,7 @@ EXPECTED = {
     "Gridworld-4x4": (16, 4, 1.0),
     "Gridworld-5x5": (25, 4, 0.9),
     "JacksCarRental": (441, 11, 0.9),
+    "RandomWalk-1000-100": (1002, 2, 1.0),
     "RandomWalk-19": (21, 2, 1.0),
     "RandomWalk-5": (7, 2, 1.0),
     "RiverSwim": (6, 2, 0.95),
@@ -60,8 +61,8 @@ def test_episodes_end_or_are_cut(name):
     found = problem(name)
     reached = np.asarray(found.mdp.terminal)
     step = dense(found.mdp).transition.sum(axis=1) > 0
-    for _ in range(found.mdp.num_states):
-        reached = reached | (step @ reached)
+    while np.any(more := (step @ reached) & ~reached):
+        reached = reached | more
     assert reached.all() or (found.mdp.discount < 1 and found.max_steps is not None)
 
 

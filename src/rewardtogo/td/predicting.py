@@ -1,7 +1,6 @@
 """Run a method of prediction on a problem, against its exact values."""
 
 import dataclasses
-import enum
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ from ..statistics import Interval, stratified_bootstrap
 from ..tabular.evaluation import state_values
 from ..tabular.mdp import AbstractMDP
 from ..types import AnyArray
+from .averaging import Averaging
 from .dynamics import DRAWS, Dynamics, Place, dynamics
 from .prediction import AbstractPredictor, Estimate, spread_value
 from .prediction_monte_carlo import MonteCarlo
@@ -30,13 +30,6 @@ from .prediction_monte_carlo import MonteCarlo
 _BLOCK = 256
 # Which no block has as its number.
 _WEIGHTS = 2**32 - 1
-
-
-class Averaging(enum.Enum):
-    """Over what an error is averaged: all states alike, or all steps, so that each counts by μ."""
-
-    STATES = "states"
-    STEPS = "steps"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,24 @@ def test_random_walks_have_values_on_a_line(length, left, centre):
     assert np.flatnonzero(mdp.initial).tolist() == [centre]
 
 
+def test_the_walk_with_jumps_by_a_linear_system():
+    """Example 9.1: uniform over the neighbours within a jump, the ends taking what is beyond."""
+    n, jump = 30, 7
+    found = problem(f"RandomWalk-{n}-{jump}")
+    chain, reward = np.zeros((n, n)), np.zeros(n)
+    for state in range(n):
+        for far in range(1, jump + 1):
+            for to in (state - far, state + far):
+                if 0 <= to < n:
+                    chain[state, to] += 1 / (2 * jump)
+                else:
+                    reward[state] += np.sign(to) / (2 * jump)
+    values = state_values(found.mdp, np.full((n + 2, 2), 0.5))[1:-1]
+    assert np.allclose(values, np.linalg.solve(np.eye(n) - chain, reward), rtol=1e-10)
+    assert np.allclose(values, -values[::-1]) and "9.1" in found.source
+    assert np.flatnonzero(problem("RandomWalk-1000-100").mdp.initial).tolist() == [500]
+
+
 def test_random_walk_of_five_is_named_as_in_the_book():
     found = problem("RandomWalk-5")
     assert found.states == ("left end", "A", "B", "C", "D", "E", "right end")
@@ -28,6 +46,8 @@ def test_random_walk_of_five_is_named_as_in_the_book():
 def test_a_random_walk_needs_three_states():
     with pytest.raises(ValueError, match="at least 3 states between its ends; got 2"):
         problem("RandomWalk-2")
+    with pytest.raises(ValueError, match=r"a jump of RandomWalk is of 1 to 6 states.*got 7"):
+        problem("RandomWalk-6-7")
 
 
 @pytest.mark.parametrize("p", [0.05, 0.5, 2 - math.sqrt(2), 0.95])
