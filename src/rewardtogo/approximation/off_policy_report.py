@@ -34,7 +34,7 @@ def as_text(found: Found, rates: Mapping[float, float], *, title: str, seconds: 
     ]
     for i, size in enumerate(sampled.step_sizes):
         lines += ["", f"α = {size:g}: {_verdict(rates[size])}", ""]
-        lines.append(f"{'steps':>8}  {'√VE':<26}{'expected':<12}{'√PBE':<28}{'expected'}")
+        lines.append(f"{'steps':>8}  {'√VE':<30}{'expected':<12}{'√PBE':<32}{'expected'}")
         lines += [_row(found, i, at) for at in _shown(len(sampled.steps))]
     return "\n".join(lines)
 
@@ -55,7 +55,7 @@ def _row(found: Found, i: int, at: int) -> str:
     cells = "".join(
         f"{_mean(getattr(sampled, error)[i, :, at])!s:<{width}}"
         f"{getattr(expected, error)[i, 0, at]:<12.4g}"
-        for error, width in (("value_error", 26), ("projected_error", 28))
+        for error, width in (("value_error", 30), ("projected_error", 32))
     )
     return f"{sampled.steps[at]:>8,}  {cells.rstrip()}"
 
