@@ -81,7 +81,7 @@ def _stability(key: PRNGKeyArray) -> Sequence[Comparison]:
             1,
         ),
         less("Baird: λ_min((A + Aᵀ)/2) < 0", _least(off.a), 0),
-        less("Baird: an eigenvalue of A is below 0", np.linalg.eigvals(off.a).real.min(), 0),
+        less("Baird: an eigenvalue of A is below 0", np.real(np.linalg.eigvals(off.a)).min(), 0),
         less("so that 1 < ϱ(I − αA), at α = 0.01", 1, widest),
     ]
 
