@@ -15,6 +15,8 @@ import pytest
 from rewardtogo.cli import (
     control_command,
     lab_command,
+    linear_control,
+    off_policy_prediction,
     predict_command,
     solve_command,
     train_command,
@@ -34,7 +36,7 @@ PAGES = {
     "environments": ["environments.md", "policies.md"],
     "memory": ["partial-observation.md"],
     "exact": ["solving.md", "lab.md", "control.md", "model-based.md"],
-    "prediction": ["prediction.md"],
+    "prediction": ["prediction.md", "off-policy-td.md"],
     "algorithms": [f"algorithms/{name}.md" for name in ALGORITHMS],
 }
 
@@ -131,6 +133,8 @@ def test_every_flag_of_a_run():
         ("solving.md", "From the command line", solve_command.Solve()),
         ("lab.md", "The table", lab_command.Lab()),
         ("control.md", "From the command line", control_command.Control()),
+        ("control.md", "With features", linear_control.LinearControlOptions()),
+        ("off-policy-td.md", "The command", off_policy_prediction.OffPolicyPredict()),
         ("prediction.md", "The command", predict_command.Predict()),
     ],
 )

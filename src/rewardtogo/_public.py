@@ -20,12 +20,27 @@ from .algorithms.sac_v import SACV as SACV
 from .algorithms.td3 import TD3 as TD3
 from .algorithms.trpo import TRPO as TRPO, Divergence as Divergence
 from .approximation import features as features
+from .approximation.controlling import (
+    LinearControl as LinearControl,
+    linear_control as linear_control,
+)
 from .approximation.fixed_points import (
     monte_carlo_projection as monte_carlo_projection,
     on_policy_distribution as on_policy_distribution,
     td_fixed_point as td_fixed_point,
 )
 from .approximation.observations import state_observations as state_observations
+from .approximation.off_policy import (
+    GTD2 as GTD2,
+    TDC as TDC,
+    EmphaticTD as EmphaticTD,
+    OffPolicyTD as OffPolicyTD,
+)
+from .approximation.off_policy_exact import OffPolicyCase as OffPolicyCase
+from .approximation.off_policy_prediction import (
+    OffPolicyPrediction as OffPolicyPrediction,
+    off_policy_prediction as off_policy_prediction,
+)
 from .approximation.values import (
     linear_values as linear_values,
     network_values as network_values,

@@ -12,6 +12,7 @@ from rewardtogo.lab import theorems
 from rewardtogo.lab.theorem import Relation
 from rewardtogo.lab.theorems import (
     THEOREMS,
+    approximation,
     certificates,
     conservative,
     contraction,
@@ -25,6 +26,7 @@ from rewardtogo.lab.theorems import (
     soft,
 )
 from rewardtogo.tabular.evaluation import action_values
+from rewardtogo.tabular.problems.counterexamples import BAIRD_TARGET
 from rewardtogo.tabular.soft import soft_state_values
 from rewardtogo.tabular.trust_region import LowerBounds
 
@@ -41,6 +43,7 @@ MODULES = (
     conservative,
     preference,
     prediction,
+    approximation,
 )
 HERE = {theorem.name: theorem for module in MODULES for theorem in module.THEOREMS}
 
@@ -130,6 +133,20 @@ WRONG = [
     ("optimum of preference fine-tuning", preference, "divergence", scaled(preference.divergence)),
     ("direct preference optimisation", preference, "_sigmoid", np.tanh),
     ("first visit and every visit", prediction, "state_values", scaled(prediction.state_values)),
+    (
+        "linear TD and Monte Carlo",
+        approximation,
+        "td_fixed_point",
+        approximation.monte_carlo_projection,
+    ),
+    (
+        "linear TD and Monte Carlo",
+        approximation,
+        "monte_carlo_projection",
+        scaled(approximation.monte_carlo_projection),
+    ),
+    ("stability of linear TD", approximation, "BAIRD_BEHAVIOUR", BAIRD_TARGET),
+    ("emphasis", approximation, "_shares", lambda case, policy: case.start),
     ("double estimator", prediction, "_noise", lambda values, size: values + size * np.eye(4)),
 ]
 

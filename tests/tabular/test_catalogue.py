@@ -8,6 +8,7 @@ from rewardtogo.tabular.successors import dense
 
 
 EXPECTED = {
+    "Baird": (7, 2, 0.99),
     "Blackjack": (211, 2, 1.0),
     "BlockingMaze": (54, 4, 0.95),
     "BlockingMaze-after": (54, 4, 0.95),
@@ -105,7 +106,7 @@ def test_unknown_names_are_answered_with_the_nearest(name, near):
 @pytest.mark.parametrize("name", ["", "xyzzy", "RandomWalk-05", "RandomWalk-٣", "Garnet-0-1-1"])
 def test_unknown_names_are_answered_with_all_names(name):
     with pytest.raises(
-        ValueError, match=r"no problem is named .* Names: Blackjack, BlockingMaze, "
+        ValueError, match=r"no problem is named .* Names: Baird, Blackjack, BlockingMaze, "
     ):
         problem(name)
 

@@ -8,6 +8,7 @@ import pytest
 
 from rewardtogo.tabular.catalogue import problem
 from rewardtogo.tabular.successors import dense
+from rewardtogo.td.action_values import untouched_table
 from rewardtogo.td.control import QLearning
 from rewardtogo.td.controlling import control
 from rewardtogo.td.dyna import DynaQ, DynaQPlus
@@ -34,9 +35,9 @@ def stream(method, mdp):
         return (learned, place), seen
 
     numbers = jr.uniform(jr.key(0), (STEPS, 4 + method.num_draws))
-    first = method.init(q), world.begin(jnp.asarray(0.5))
+    first = method.init(untouched_table(q)), world.begin(jnp.asarray(0.5))
     (learned, _), seen = jax.jit(lambda: jax.lax.scan(step, first, numbers))()
-    return method.action_values(learned), jax.tree.map(np.asarray, seen), np.asarray(numbers[:, 4:])
+    return method.values(learned).q, jax.tree.map(np.asarray, seen), np.asarray(numbers[:, 4:])
 
 
 class Book:

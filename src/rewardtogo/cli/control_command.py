@@ -6,7 +6,7 @@ import inspect
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
@@ -14,6 +14,10 @@ from .. import validate
 from ..exploration import Exploration
 from .flags import parse
 from .waiting import waiting
+
+
+if TYPE_CHECKING:
+    from .linear_control import LinearControlOptions
 
 
 class Model(enum.Enum):
@@ -29,7 +33,8 @@ class Control:
     """q-learning, double-q-learning, sarsa, expected-sarsa, dyna-q, dyna-q+ or
     certainty-equivalence."""
     problem: tyro.conf.Positional[str | None] = None
-    """An MDP by name, or the path of a file that holds one (.npz, .json)."""
+    """An MDP by name, or the path of a file that holds one (.npz, .json). With --features an
+    environment written in JAX: `rtg control --features tiles --help` tells its options."""
     steps: int = 5_000_000
     """Steps of each seed; rounded up to a multiple of 100."""
     seeds: int = 10
@@ -70,6 +75,10 @@ class Control:
 
 def run(argv: Sequence[str]) -> int:
     """Learn, print, draw."""
+    if any(word.partition("=")[0] == "--features" for word in argv):
+        from . import linear_control
+
+        return linear_control.run(argv)
     options = parse(
         Control,
         argv,
@@ -90,14 +99,17 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _learn(options: Control, method: str, name: str) -> int:
+    from ..envs.registry import jax_environments
     from ..tabular.catalogue import problem
     from ..td.control_methods import METHODS
     from ..td.control_report import as_json, as_text, draw
     from ..td.controlling import control
 
     validate.one_of("method", method, METHODS)
+    if name in jax_environments():
+        raise ValueError(f"{name} is no finite MDP: give `--features`, as in --features tiles.")
     own = _own(options, method)
-    learner = METHODS[method](exploration=_exploration(options), **own)
+    learner = METHODS[method](exploration=exploration_of(options), **own)
     named = problem(name, discount=options.discount)
     with waiting("learning", quiet=options.json):
         result = control(
@@ -146,7 +158,8 @@ def _own(options: Control, method: str) -> dict[str, Any]:
     return own | ({"step_size": _step_size(options)} if "step_size" in takes[method] else {})
 
 
-def _exploration(options: Control):
+def exploration_of(options: "Control | LinearControlOptions"):
+    """What these flags say; **Raises:** `ValueError` for one that belongs to the other kind."""
     from ..td.exploration import BoltzmannExploration, EpsilonGreedyExploration
 
     if options.exploration is Exploration.BOLTZMANN:

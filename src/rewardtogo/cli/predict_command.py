@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import validate
 from ..tabular.problem import Problem
+from . import off_policy_prediction
 from .flags import parse
 from .predict_options import APPROXIMATE, Learner, Predict, check, learners
 from .waiting import waiting
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 def run(argv: Sequence[str]) -> int:
     """Learn, print, draw."""
+    if any(word in off_policy_prediction.NAMES for word in argv):
+        return off_policy_prediction.run(argv)
     options = parse(
         Predict,
         argv,

@@ -23,6 +23,7 @@ from ..td.prediction import TD0, AbstractPredictor
 from ..td.prediction_monte_carlo import MonteCarlo, Visits
 from ..td.prediction_n_step import NStepTD
 from ..td.prediction_traces import TDLambda, Trace
+from .off_policy_prediction import NAMES
 
 
 METHODS = {
@@ -53,7 +54,8 @@ class Features(enum.Enum):
 class Predict:
     method: tyro.conf.Positional[str | None] = None
     """mc-first, mc-every, td0, td-lambda, n-step; gradient-mc, semi-gradient-td or
-    semi-gradient-n-step, which take features."""
+    semi-gradient-n-step, which take features; off-policy-td, emphatic-td, gtd2 or tdc, whose
+    options `rtg predict tdc --help` tells."""
     problem: tyro.conf.Positional[str | None] = None
     """An MDP by name, or the path of a file that holds one (.npz, .json)."""
     step_sizes: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -112,8 +114,8 @@ class Learner(NamedTuple):
 def check(options: Predict) -> None:
     """**Raises:** `ValueError` for what is missing, or belongs to another method or features."""
     if options.method is None:
-        raise ValueError(f"which method? One of: {', '.join(METHODS)}.")
-    validate.one_of("method", options.method, METHODS)
+        raise ValueError(f"which method? One of: {', '.join((*METHODS, *NAMES))}.")
+    validate.one_of("method", options.method, (*METHODS, *NAMES))
     if options.method != "td-lambda" and (options.trace_decay or options.trace is not None):
         raise ValueError("`trace_decay` and `trace` are for the method td-lambda.")
     if not options.method.endswith("n-step") and options.n:

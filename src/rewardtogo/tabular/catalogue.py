@@ -13,6 +13,7 @@ from .files import SUFFIXES, read_mdp
 from .garnet import garnet
 from .mdp import check_discount
 from .problem import Problem, with_discount
+from .problems.counterexamples import baird
 from .problems.gambling import blackjack, gambler
 from .problems.grids import gridworld_4x4, gridworld_5x5, slippery_grid, windy_gridworld
 from .problems.gymnasium_tables import gymnasium_names, gymnasium_problem
@@ -28,6 +29,7 @@ from .problems.walks import chain, maximisation_bias, random_walk, river_swim, s
 
 
 _NAMED: dict[str, Callable[[], Problem]] = {
+    "Baird": baird,
     "Blackjack": blackjack,
     "BlockingMaze": blocking_maze,
     "BlockingMaze-after": blocking_maze_after,

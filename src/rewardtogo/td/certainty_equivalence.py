@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .. import validate
 from ..types import Scalar
+from .action_values import Table
 from .control import AbstractControl
 from .dynamics import Experience
 from .exploration import AbstractExploration, EpsilonGreedyExploration, drawn
@@ -46,6 +47,7 @@ class CertaintyEquivalence(AbstractControl[Estimate]):
     """m: how often a pair is tried before its estimate is believed."""
 
     def __check_init__(self):
+        validate.instance("exploration", self.exploration, AbstractExploration)
         validate.count("min_visits", self.min_visits)
         validate.count("plan_every", self.plan_every)
 
@@ -53,7 +55,8 @@ class CertaintyEquivalence(AbstractControl[Estimate]):
     def num_draws(self) -> int:
         return 0
 
-    def init(self, q: Float[Array, "states actions"]) -> Estimate:
+    def init(self, values: Table) -> Estimate:
+        q = values.q
         return Estimate(Frequencies().init(*q.shape), q, q, jnp.zeros((), jnp.int32))
 
     def act(
@@ -81,8 +84,8 @@ class CertaintyEquivalence(AbstractControl[Estimate]):
         plan = lambda: planned(now, discount, min_visits=self.min_visits)
         return now._replace(q=lax.cond(due, plan, lambda: now.q))
 
-    def action_values(self, learned: Estimate) -> Float[Array, "states actions"]:
-        return learned.q
+    def values(self, learned: Estimate) -> Table:
+        return Table(learned.q, jnp.sum(learned.counts.visits, axis=2))
 
 
 def planned(

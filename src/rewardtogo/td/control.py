@@ -1,37 +1,32 @@
-r"""Tabular control from single steps: Q-learning, double Q-learning, SARSA, expected SARSA.
+r"""Control from single steps: Q-learning, double Q-learning, SARSA, expected SARSA.
 
-All move $Q(s,a)$ to a target $y$ by $Q(s,a) \leftarrow Q(s,a) + \alpha_n (y - Q(s,a))$, with n the
-number of updates of that pair, and differ in $y$. A terminal successor is worth 0; after a step
-that was only truncated the target bootstraps.
+All move $Q(s,a)$ toward a target $y$, which is held constant, and differ in $y$. A terminal
+successor is worth 0; after a step that was only truncated the target bootstraps. Q is a table or a
+function of weights: with a function these are the semi-gradient methods of Sutton and Barto (2018),
+sections 10.1 and 11.1, and only double Q-learning needs a table.
 """
 
 import abc
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
-import jax.lax as lax
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from .. import validate
 from ..losses.q_learning import bellman_target
 from ..types import Scalar
+from .action_values import AbstractActionValues, Observed, Table
 from .dynamics import Experience
 from .exploration import AbstractExploration, EpsilonGreedyExploration, drawn
 from .step_sizes import AbstractStepSize, PolynomialStepSize
 
 
-class Table(NamedTuple):
-    """Q, and how often each entry was updated; `tables` is no axis, or 2 for double Q-learning."""
-
-    q: Float[Array, "*tables states actions"]
-    visits: Float[Array, "*tables states actions"]
-
-
 class Planned(NamedTuple):
-    """A table, and the action chosen for the state that comes next."""
+    """Action values, and the action chosen for the state that comes next."""
 
-    table: Table
+    values: AbstractActionValues
     action: Int[Array, ""]
 
 
@@ -54,12 +49,12 @@ class AbstractControl[S](eqx.Module):
         """How many numbers `update` takes."""
 
     @abc.abstractmethod
-    def init(self, q: Float[Array, "states actions"]) -> S:
-        """Begin with these action values; those of terminal states are to be 0."""
+    def init(self, values: Any) -> S:
+        """Begin with these action values; in a table those of terminal states are to be 0."""
 
     @abc.abstractmethod
     def act(
-        self, learned: S, state: Int[Array, ""], first: Bool[Array, ""], draw: Float[Array, ""]
+        self, learned: S, state: Observed, first: Bool[Array, ""], draw: Float[Array, ""]
     ) -> Int[Array, ""]:
         """The action in `state`; `first` says whether an episode begins."""
 
@@ -70,11 +65,11 @@ class AbstractControl[S](eqx.Module):
         """Learn from one step, with `num_draws` numbers that are uniform on [0, 1)."""
 
     @abc.abstractmethod
-    def action_values(self, learned: S) -> Float[Array, "states actions"]:
+    def values(self, learned: S) -> Any:
         """The estimate of Q."""
 
 
-class QLearning(AbstractControl[Table]):
+class QLearning(AbstractControl[AbstractActionValues]):
     r"""$y = r + \gamma \max_{a'} Q(s', a')$; Watkins (1989), Sutton and Barto (2018), eq. 6.8."""
 
     exploration: AbstractExploration = EpsilonGreedyExploration()
@@ -89,27 +84,37 @@ class QLearning(AbstractControl[Table]):
     def num_draws(self) -> int:
         return 0
 
-    def init(self, q: Float[Array, "states actions"]) -> Table:
-        return Table(q, jnp.zeros_like(q))
+    def init(self, values: AbstractActionValues) -> AbstractActionValues:
+        return values
 
     def act(
-        self, learned: Table, state: Int[Array, ""], first: Bool[Array, ""], draw: Float[Array, ""]
+        self,
+        learned: AbstractActionValues,
+        state: Observed,
+        first: Bool[Array, ""],
+        draw: Float[Array, ""],
     ) -> Int[Array, ""]:
         del first
-        return drawn(self.exploration.probabilities(learned.q[state]), draw)
+        return drawn(self.exploration.probabilities(learned.at(state)), draw)
 
     def update(
-        self, learned: Table, seen: Experience, draws: Float[Array, " draws"], *, discount: Scalar
-    ) -> Table:
+        self,
+        learned: AbstractActionValues,
+        seen: Experience,
+        draws: Float[Array, " draws"],
+        *,
+        discount: Scalar,
+    ) -> AbstractActionValues:
         del draws
-        value = jnp.max(learned.q[seen.next_state])
-        return moved(learned, seen, value, self.step_size, discount)
+        value = jnp.max(learned.at(seen.next_state))
+        target = bellman_target(seen.reward, value, seen.terminated, discount=discount)
+        return learned.moved(seen.state, seen.action, target, self.step_size)
 
-    def action_values(self, learned: Table) -> Float[Array, "states actions"]:
-        return learned.q
+    def values(self, learned: AbstractActionValues) -> AbstractActionValues:
+        return learned
 
 
-class ExpectedSarsa(AbstractControl[Table]):
+class ExpectedSarsa(AbstractControl[AbstractActionValues]):
     r"""$y = r + \gamma \sum_{a'} \pi(a' \mid s')\, Q(s', a')$; van Seijen et al. (2009).
 
     π is the exploring policy itself: Sutton and Barto (2018), eq. 6.9.
@@ -127,25 +132,35 @@ class ExpectedSarsa(AbstractControl[Table]):
     def num_draws(self) -> int:
         return 0
 
-    def init(self, q: Float[Array, "states actions"]) -> Table:
-        return Table(q, jnp.zeros_like(q))
+    def init(self, values: AbstractActionValues) -> AbstractActionValues:
+        return values
 
     def act(
-        self, learned: Table, state: Int[Array, ""], first: Bool[Array, ""], draw: Float[Array, ""]
+        self,
+        learned: AbstractActionValues,
+        state: Observed,
+        first: Bool[Array, ""],
+        draw: Float[Array, ""],
     ) -> Int[Array, ""]:
         del first
-        return drawn(self.exploration.probabilities(learned.q[state]), draw)
+        return drawn(self.exploration.probabilities(learned.at(state)), draw)
 
     def update(
-        self, learned: Table, seen: Experience, draws: Float[Array, " draws"], *, discount: Scalar
-    ) -> Table:
+        self,
+        learned: AbstractActionValues,
+        seen: Experience,
+        draws: Float[Array, " draws"],
+        *,
+        discount: Scalar,
+    ) -> AbstractActionValues:
         del draws
-        q = learned.q[seen.next_state]
+        q = learned.at(seen.next_state)
         value = jnp.sum(self.exploration.probabilities(q) * q)
-        return moved(learned, seen, value, self.step_size, discount)
+        target = bellman_target(seen.reward, value, seen.terminated, discount=discount)
+        return learned.moved(seen.state, seen.action, target, self.step_size)
 
-    def action_values(self, learned: Table) -> Float[Array, "states actions"]:
-        return learned.q
+    def values(self, learned: AbstractActionValues) -> AbstractActionValues:
+        return learned
 
 
 class Sarsa(AbstractControl[Planned]):
@@ -167,28 +182,30 @@ class Sarsa(AbstractControl[Planned]):
     def num_draws(self) -> int:
         return 1
 
-    def init(self, q: Float[Array, "states actions"]) -> Planned:
-        return Planned(Table(q, jnp.zeros_like(q)), jnp.zeros((), jnp.int32))
+    def init(self, values: AbstractActionValues) -> Planned:
+        return Planned(values, jnp.zeros((), jnp.int32))
 
     def act(
         self,
         learned: Planned,
-        state: Int[Array, ""],
+        state: Observed,
         first: Bool[Array, ""],
         draw: Float[Array, ""],
     ) -> Int[Array, ""]:
-        fresh = drawn(self.exploration.probabilities(learned.table.q[state]), draw)
+        fresh = drawn(self.exploration.probabilities(learned.values.at(state)), draw)
         return jnp.where(first, fresh, learned.action)
 
     def update(
         self, learned: Planned, seen: Experience, draws: Float[Array, " draws"], *, discount: Scalar
     ) -> Planned:
-        q = learned.table.q[seen.next_state]
+        q = learned.values.at(seen.next_state)
         action = drawn(self.exploration.probabilities(q), draws[0])
-        return Planned(moved(learned.table, seen, q[action], self.step_size, discount), action)
+        target = bellman_target(seen.reward, q[action], seen.terminated, discount=discount)
+        moved = learned.values.moved(seen.state, seen.action, target, self.step_size)
+        return Planned(moved, action)
 
-    def action_values(self, learned: Planned) -> Float[Array, "states actions"]:
-        return learned.table.q
+    def values(self, learned: Planned) -> AbstractActionValues:
+        return learned.values
 
 
 class DoubleQLearning(AbstractControl[Table]):
@@ -211,12 +228,11 @@ class DoubleQLearning(AbstractControl[Table]):
     def num_draws(self) -> int:
         return 1
 
-    def init(self, q: Float[Array, "states actions"]) -> Table:
-        both = jnp.stack([q, q])
-        return Table(both, jnp.zeros_like(both))
+    def init(self, values: Table) -> Table:
+        return jax.tree.map(lambda x: jnp.stack([x, x]), values)
 
     def act(
-        self, learned: Table, state: Int[Array, ""], first: Bool[Array, ""], draw: Float[Array, ""]
+        self, learned: Table, state: Observed, first: Bool[Array, ""], draw: Float[Array, ""]
     ) -> Int[Array, ""]:
         del first
         mean = (learned.q[0, state] + learned.q[1, state]) / 2
@@ -228,26 +244,8 @@ class DoubleQLearning(AbstractControl[Table]):
         chooses = (draws[0] >= 0.5).astype(jnp.int32)
         best = jnp.argmax(learned.q[chooses, seen.next_state])
         value = learned.q[1 - chooses, seen.next_state, best]
-        return moved(learned, seen, value, self.step_size, discount, table=(chooses,))
+        target = bellman_target(seen.reward, value, seen.terminated, discount=discount)
+        return learned.written((chooses, seen.state, seen.action), target, self.step_size)
 
-    def action_values(self, learned: Table) -> Float[Array, "states actions"]:
-        return jnp.mean(learned.q, axis=0)
-
-
-def moved(
-    learned: Table,
-    seen: Experience,
-    next_value: Float[Array, ""],
-    step_size: AbstractStepSize,
-    discount: Scalar,
-    *,
-    table: tuple[Int[Array, ""], ...] = (),
-) -> Table:
-    """The entry of this state and action, in `table` where there are several, moved to y."""
-    target = bellman_target(seen.reward, next_value, seen.terminated, discount=discount)
-    place = (*table, seen.state, seen.action)
-    visits = learned.visits[place] + 1
-    new = learned.q[place] + step_size(visits) * (target - learned.q[place])
-    # Else XLA computes one write from the other's table, and copies that at every step.
-    new, visits = lax.optimization_barrier((new, visits))
-    return Table(learned.q.at[place].set(new), learned.visits.at[place].set(visits))
+    def values(self, learned: Table) -> Table:
+        return Table(jnp.mean(learned.q, axis=0), jnp.sum(learned.visits, axis=0))

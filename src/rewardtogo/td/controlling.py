@@ -18,6 +18,7 @@ from ..envs.tabular import environment_of
 from ..programs import spread
 from ..tabular.problem import Problem, phases
 from ..types import AnyArray
+from .action_values import untouched_table
 from .control import AbstractControl
 from .control_truth import Truth, greedy_returns, truth
 from .dynamics import DRAWS, Dynamics, Place, dynamics
@@ -205,7 +206,8 @@ def program(method: AbstractControl, *, seeds: int):
     def begin(key, q, method, world):
         zero = jnp.zeros((), dtype)
         place = world.dynamics.begin(jr.uniform(key, dtype=dtype))
-        return Walk(method.init(q), place, Tally(zero, zero, zero, zero, zero + 1, zero))
+        table = untouched_table(q)
+        return Walk(method.init(table), place, Tally(zero, zero, zero, zero, zero + 1, zero))
 
     def advance(length, walk, key, method, world):
         zero = jnp.zeros((), dtype)
@@ -221,7 +223,7 @@ def program(method: AbstractControl, *, seeds: int):
             None,
         )
         walk, _ = lax.scan(step, walk._replace(tally=tally), draws)
-        q = method.action_values(walk.learned)
+        q = method.values(walk.learned).q
         error = jnp.max(jnp.where(world.reachable[:, None], jnp.abs(q - world.exact), 0))
         greedy = jnp.argmax(q, axis=1).astype(jnp.int32)
         return walk, Look(error, greedy, *walk.tally[:4])
@@ -232,9 +234,7 @@ def program(method: AbstractControl, *, seeds: int):
             spread(functools.partial(advance, length), seeds, shared=2), donate_argnums=0
         )
     )
-    values = jax.jit(
-        spread(lambda walk, method: method.action_values(walk.learned), seeds, shared=1)
-    )
+    values = jax.jit(spread(lambda walk, method: method.values(walk.learned).q, seeds, shared=1))
 
     def run(key, stretches, initial_value):
         first, *keys = jr.split(key, len(stretches) + 1)

@@ -13,8 +13,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from .. import validate
+from ..losses.q_learning import bellman_target
 from ..types import Scalar
-from .control import AbstractControl, Table, moved
+from .action_values import Table
+from .control import AbstractControl, check_parts
 from .dynamics import Experience
 from .exploration import AbstractExploration, EpsilonGreedyExploration, drawn
 from .models import AbstractModel, LastOutcome
@@ -61,14 +63,16 @@ class DynaQ(AbstractControl[Imagining]):
     """n, the imagined steps after each real one."""
 
     def __check_init__(self):
+        check_parts(self.exploration, self.step_size)
+        validate.instance("model", self.model, AbstractModel)
         validate.count("planning_steps", self.planning_steps, least=0)
 
     @property
     def num_draws(self) -> int:
         return self.planning_steps * _draws_each(self.model)
 
-    def init(self, q: Float[Array, "states actions"]) -> Imagining:
-        return Imagining(Table(q, jnp.zeros_like(q)), _nothing(self.model, q.shape))
+    def init(self, values: Table) -> Imagining:
+        return Imagining(values, _nothing(self.model, values.q.shape))
 
     def act(
         self,
@@ -91,8 +95,8 @@ class DynaQ(AbstractControl[Imagining]):
         own = (self.planning_steps, self.model, self.step_size)
         return _learned(learned, seen, draws, *own, discount=discount, bonus=None)
 
-    def action_values(self, learned: Imagining) -> Float[Array, "states actions"]:
-        return learned.table.q
+    def values(self, learned: Imagining) -> Table:
+        return learned.table
 
 
 class DynaQPlus(AbstractControl[Imagining]):
@@ -118,6 +122,8 @@ class DynaQPlus(AbstractControl[Imagining]):
     """κ, in units of reward: what a pair not tried for τ steps promises in addition, over √τ."""
 
     def __check_init__(self):
+        check_parts(self.exploration, self.step_size)
+        validate.instance("model", self.model, AbstractModel)
         validate.count("planning_steps", self.planning_steps, least=0)
         validate.non_negative("bonus", self.bonus)
 
@@ -125,8 +131,8 @@ class DynaQPlus(AbstractControl[Imagining]):
     def num_draws(self) -> int:
         return self.planning_steps * _draws_each(self.model)
 
-    def init(self, q: Float[Array, "states actions"]) -> Imagining:
-        return Imagining(Table(q, jnp.zeros_like(q)), _nothing(self.model, q.shape))
+    def init(self, values: Table) -> Imagining:
+        return Imagining(values, _nothing(self.model, values.q.shape))
 
     def act(
         self,
@@ -149,8 +155,8 @@ class DynaQPlus(AbstractControl[Imagining]):
         own = (self.planning_steps, self.model, self.step_size)
         return _learned(learned, seen, draws, *own, discount=discount, bonus=self.bonus)
 
-    def action_values(self, learned: Imagining) -> Float[Array, "states actions"]:
-        return learned.table.q
+    def values(self, learned: Imagining) -> Table:
+        return learned.table
 
 
 def _learned(
@@ -215,4 +221,6 @@ def _remembered(model: AbstractModel, memory: Memory, seen: Experience) -> Memor
 def _q_learned(
     table: Table, seen: Experience, step_size: AbstractStepSize, discount: Scalar
 ) -> Table:
-    return moved(table, seen, jnp.max(table.q[seen.next_state]), step_size, discount)
+    value = jnp.max(table.at(seen.next_state))
+    target = bellman_target(seen.reward, value, seen.terminated, discount=discount)
+    return table.moved(seen.state, seen.action, target, step_size)

@@ -7,7 +7,7 @@ import jax
 import jax.lax as lax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from .. import validate
 from ..tabular.mdp import AbstractMDP, TabularMDP
@@ -20,12 +20,15 @@ DRAWS = 3
 
 
 class Experience(NamedTuple):
-    """One step, of scalars; `next_state` is the true successor, taken before any restart."""
+    """One step; `next_state` is the true successor, taken before any restart.
 
-    state: Int[Array, ""]
+    States are their numbers; in an environment without numbered states, observations.
+    """
+
+    state: Shaped[Array, "..."]
     action: Int[Array, ""]
     reward: Float[Array, ""]
-    next_state: Int[Array, ""]
+    next_state: Shaped[Array, "..."]
     terminated: Bool[Array, ""]
     truncated: Bool[Array, ""]
 

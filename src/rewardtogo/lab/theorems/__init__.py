@@ -2,6 +2,7 @@
 
 from ..theorem import Theorem
 from . import (
+    approximation,
     baselines,
     certificates,
     conservative,
@@ -41,6 +42,7 @@ THEOREMS: tuple[Theorem, ...] = (
     *contraction.THEOREMS,
     *certificates.THEOREMS,
     *prediction.THEOREMS,
+    *approximation.THEOREMS,
     *offline.THEOREMS,
     *conservative.THEOREMS,
     *preference.THEOREMS,
