@@ -12,7 +12,12 @@ from rewardtogo.approximation.fixed_points import (
     on_policy_distribution,
     td_fixed_point,
 )
-from rewardtogo.approximation.values import linear_values, network_values
+from rewardtogo.approximation.values import (
+    LinearValues,
+    TileValues,
+    linear_values,
+    network_values,
+)
 from rewardtogo.tabular.catalogue import problem
 from rewardtogo.tabular.evaluation import state_values
 from rewardtogo.td.averaging import Averaging
@@ -77,6 +82,11 @@ def box_semi_gradient_td(w, x, n=1):
     return w
 
 
+def active(tiles, states):
+    """As `linear_values` keeps many tiles."""
+    return TileValues(np.asarray(jax.vmap(tiles.active)(states)), tiles.size, 1.0)
+
+
 @pytest.mark.parametrize(
     ("method", "box"),
     [
@@ -90,9 +100,12 @@ def test_the_boxes_of_the_book(method, box, x64):
     """Dense features, and tiles, which are kept as numbers of the active ones."""
     states = jnp.arange(5.0)[:, None]
     tiles = TileCoding(0.0, 5.0, tiles=2, tilings=3)
-    for features, x in ((Table(FEATURES), FEATURES), (tiles, np.asarray(jax.vmap(tiles)(states)))):
-        start = np.linspace(-1, 1, features.size)
-        found = learned(method, linear_values(features, states), jnp.asarray(start))
+    rows = linear_values(tiles, states)
+    assert isinstance(rows, LinearValues)
+    cases = (linear_values(Table(FEATURES), states), FEATURES), (active(tiles, states), rows.rows)
+    for values, x in cases:
+        start = np.linspace(-1, 1, x.shape[1])
+        found = learned(method, values, jnp.asarray(start))
         assert np.allclose(found, box(start, x), rtol=1e-12)
         assert not np.allclose(found, start, atol=1e-3)
 
@@ -100,9 +113,11 @@ def test_the_boxes_of_the_book(method, box, x64):
 def test_scaled_steps(x64):
     """Fourier weights take α/‖c‖ each, tiles α/tilings."""
     states, fourier = jnp.arange(5.0)[:, None], Fourier(0.0, 4.0, order=3)
-    tiles = TileCoding(0.0, 5.0, tiles=2, tilings=3)
-    for features, scale in ((fourier, [1, 1, 1 / 2, 1 / 3]), (tiles, np.full(8, 1 / 3))):
+    few, many = (TileCoding(0.0, 5.0, tiles=n, tilings=3) for n in (2, 400))
+    cases = (fourier, [1, 1, 1 / 2, 1 / 3]), (few, np.full(8, 1 / 3)), (many, np.full(1202, 1 / 3))
+    for features, scale in cases:
         values = linear_values(features, states, scale_steps=True)
+        assert isinstance(values, TileValues if features is many else LinearValues)
         zero = values.init(jr.key(0))
         after = values.moved(zero, jnp.asarray(2), jnp.asarray(0.3))
         assert np.allclose(after, 0.3 * np.array(scale) * features(states[2]), rtol=1e-12)
@@ -135,13 +150,13 @@ def test_the_step_of_a_network_is_the_gradient_of_half_the_squared_error(method,
 
 
 @pytest.mark.parametrize("method", [TD0(), EVERY, NStepTD(n=3)], ids=["td0", "mc", "n-step"])
-@pytest.mark.parametrize(
-    "features", [Table(np.eye(11)), state_aggregation(0.0, 11.0, groups=11)], ids=["rows", "tiles"]
-)
-def test_a_feature_for_each_state_is_the_table(method, features, x64):
+@pytest.mark.parametrize("kind", ["rows", "tiles"])
+def test_a_feature_for_each_state_is_the_table(method, kind, x64):
+    groups = state_aggregation(0.0, 11.0, groups=11)
+    values = active(groups, PLACE) if kind == "tiles" else linear_values(groups, PLACE)
     few = {"step_sizes": [0.1, 0.5], "episodes": 4, "seeds": 2}
     table = predict(method, WALK, EVEN, **few)
-    found = predict(method, WALK, EVEN, **few, values=linear_values(features, PLACE))
+    found = predict(method, WALK, EVEN, **few, values=values)
     assert np.allclose(found.errors, table.errors, rtol=1e-12)
     assert np.allclose(found.values, table.values, rtol=1e-12)
     assert table.errors.std() > 0.01
