@@ -106,6 +106,8 @@ def test_a_table():
     matrix = np.arange(6.0).reshape(3, 2)
     rows = jax.vmap(Table(matrix))(jnp.arange(3.0)[:, None])
     assert np.array_equal(rows, matrix) and Table(matrix).size == 2
+    # One row of NumPy is taken without a warning.
+    assert np.array_equal(Table(matrix)(np.array([2.0])), matrix[2])
 
 
 BAD = [

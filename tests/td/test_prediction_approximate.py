@@ -167,16 +167,15 @@ def test_where_learning_ends():
     groups = state_aggregation(0.5, 9.5, groups=3)
     x = np.asarray(jax.vmap(groups)(jnp.asarray(PLACE)))
     values = linear_values(groups, PLACE)
-    ends = {TD0(step_decay=0.6): td_fixed_point, EVERY: monte_carlo_projection}
-    found = {}
-    for method, end in ends.items():
-        size = [1.0] if isinstance(method, TD0) else [0.002]
-        run = predict(method, WALK, EVEN, step_sizes=size, episodes=4000, seeds=8, values=values)
+    ends = (TD0(step_decay=0.6), 1.0, td_fixed_point), (EVERY, 0.002, monte_carlo_projection)
+    found = []
+    for method, size, end in ends:
+        run = predict(method, WALK, EVEN, step_sizes=[size], episodes=4000, seeds=8, values=values)
         w = end(WALK, EVEN, x)
-        found[method] = (x @ w)[1:-1]
-        assert np.abs(run.values[0].mean(axis=0)[1:-1] - found[method]).max() < 0.04
+        found.append((x @ w)[1:-1])
+        assert np.abs(run.values[0].mean(axis=0)[1:-1] - found[-1]).max() < 0.04
         assert np.allclose(run.values, np.where(WALK.terminal, 0, run.weights @ x.T), atol=1e-6)
-    td, monte_carlo = found.values()
+    td, monte_carlo = found
     assert np.abs(td - monte_carlo).max() > 0.15
     share, exact = on_policy_distribution(WALK, EVEN), state_values(WALK, EVEN)
     means = [np.average(exact[i : i + 3], weights=share[i : i + 3]) for i in (1, 4, 7)]

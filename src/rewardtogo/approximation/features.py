@@ -41,7 +41,7 @@ class AbstractFeatures(eqx.Module):
         """By how much to multiply the step of each weight, where steps are to be scaled."""
 
     @abc.abstractmethod
-    def __call__(self, observation: Float[Array, " dims"]) -> Float[Array, " features"]:
+    def __call__(self, observation: Float[AnyArray, " dims"]) -> Float[Array, " features"]:
         """**Raises:** `ValueError` for an observation of another width than `dims`."""
 
 
@@ -88,14 +88,15 @@ class TileCoding(AbstractFeatures):
         """1 / tilings: a step of size α moves the value by the share α, however many there are."""
         return np.full(self.size, 1 / self.tilings)
 
-    def __call__(self, observation: Float[Array, " dims"]) -> Float[Array, " features"]:
-        return jnp.zeros(self.size, observation.dtype).at[self.active(observation)].set(1)
+    def __call__(self, observation: Float[AnyArray, " dims"]) -> Float[Array, " features"]:
+        zeros = jnp.zeros(self.size, jnp.asarray(observation).dtype)
+        return zeros.at[self.active(observation)].set(1)
 
-    def active(self, observation: Float[Array, " dims"]) -> Int[Array, " tilings"]:
+    def active(self, observation: Float[AnyArray, " dims"]) -> Int[Array, " tilings"]:
         """The features that are 1, one of each tiling, in O(tilings · dims)."""
-        _check_width(observation, self.dims)
-        low, high = (jnp.asarray(x, observation.dtype) for x in (self.low, self.high))
-        inside = jnp.clip(observation, low, high) - low
+        seen = _checked(observation, self.dims)
+        low, high = (jnp.asarray(x, seen.dtype) for x in (self.low, self.high))
+        inside = jnp.clip(seen, low, high) - low
         # Cells of w/n: one exact division for all tilings, so that no edge is rounded away.
         cell = jnp.floor_divide(inside * (self.tiles * self.tilings), high - low).astype(jnp.int32)
         sides = self._sides()
@@ -161,7 +162,7 @@ class Fourier(AbstractFeatures):
         norm = np.linalg.norm(_exponents(self.order, self.dims), axis=1)
         return 1 / np.where(norm == 0, 1, norm)
 
-    def __call__(self, observation: Float[Array, " dims"]) -> Float[Array, " features"]:
+    def __call__(self, observation: Float[AnyArray, " dims"]) -> Float[Array, " features"]:
         scaled = _scaled(observation, self.low, self.high)
         frequency = _exponents(self.order, self.dims).astype(scaled.dtype)
         return jnp.cos(math.pi * (frequency @ scaled))
@@ -199,7 +200,7 @@ class Polynomial(AbstractFeatures):
     def step_scale(self) -> Float[np.ndarray, " features"]:
         return np.ones(self.size)
 
-    def __call__(self, observation: Float[Array, " dims"]) -> Float[Array, " features"]:
+    def __call__(self, observation: Float[AnyArray, " dims"]) -> Float[Array, " features"]:
         scaled = _scaled(observation, self.low, self.high)
         factors = jnp.ones((self.dims, self.degree), scaled.dtype) * scaled[:, None]
         one = jnp.ones((self.dims, 1), scaled.dtype)
@@ -235,9 +236,9 @@ class Table(AbstractFeatures):
     def step_scale(self) -> Float[np.ndarray, " features"]:
         return np.ones(self.size)
 
-    def __call__(self, observation: Float[Array, " dims"]) -> Float[Array, " features"]:
-        _check_width(observation, self.dims)
-        return jnp.asarray(self.matrix, observation.dtype)[observation[0].astype(jnp.int32)]
+    def __call__(self, observation: Float[AnyArray, " dims"]) -> Float[Array, " features"]:
+        seen = _checked(observation, self.dims)
+        return jnp.asarray(self.matrix, seen.dtype)[seen[0].astype(jnp.int32)]
 
 
 def _check_range(low: tuple[float, ...], high: tuple[float, ...]) -> None:
@@ -250,21 +251,22 @@ def _check_range(low: tuple[float, ...], high: tuple[float, ...]) -> None:
             raise ValueError(f"`low` must be below `high`; dimension {d} has [{least}, {most}].")
 
 
-def _check_width(observation: Float[Array, " dims"], dims: int) -> None:
+def _checked(observation: Float[AnyArray, " dims"], dims: int) -> Float[Array, " dims"]:
     if observation.shape != (dims,):
         raise ValueError(
             f"features of the wrong width: they are of observations of {dims} numbers; got shape "
             f"{observation.shape}."
         )
+    return jnp.asarray(observation)
 
 
 def _scaled(
-    observation: Float[Array, " dims"], low: tuple[float, ...], high: tuple[float, ...]
+    observation: Float[AnyArray, " dims"], low: tuple[float, ...], high: tuple[float, ...]
 ) -> Float[Array, " dims"]:
     """To [0, 1] in each dimension."""
-    _check_width(observation, len(low))
-    least, most = (jnp.asarray(x, observation.dtype) for x in (low, high))
-    return jnp.clip((observation - least) / (most - least), 0, 1)
+    seen = _checked(observation, len(low))
+    least, most = (jnp.asarray(x, seen.dtype) for x in (low, high))
+    return jnp.clip((seen - least) / (most - least), 0, 1)
 
 
 def _exponents(most: int, dims: int) -> Int[np.ndarray, "features dims"]:

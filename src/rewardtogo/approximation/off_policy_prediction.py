@@ -139,7 +139,7 @@ def _sampled(
         step = lambda run, draws: (_stepped(run, draws, sized, tables), None)
 
         def until_point(run, key):
-            run, _ = lax.scan(step, run, jr.uniform(key, (stretch, DRAWS)))
+            run, _ = lax.scan(step, run, jr.uniform(key, (stretch, 1 + DRAWS)))
             return run, run.weights
 
         first, *rest = jr.split(key, 2)
@@ -153,13 +153,13 @@ def _sampled(
 
 
 def _stepped(
-    run: _Run, draws: Float[Array, "5"], method: AbstractOffPolicyMethod, tables: _Tables
+    run: _Run, draws: Float[Array, "4"], method: AbstractOffPolicyMethod, tables: _Tables
 ) -> _Run:
     """One step of the behaviour, and what is learned from it."""
     state, discount = run.place.state, tables.world.discount
     features, ratio = jnp.asarray(tables.features), jnp.asarray(tables.ratio)
-    action = jnp.sum(jnp.asarray(tables.behaviour)[state] <= draws[1], dtype=jnp.int32)
-    place, step = tables.world.step(run.place, action, draws)
+    action = jnp.sum(jnp.asarray(tables.behaviour)[state] <= draws[0], dtype=jnp.int32)
+    place, step = tables.world.step(run.place, action, draws[1:])
     seen = Seen(
         features[state],
         step.reward,
