@@ -39,7 +39,7 @@ def test_a_feature_a_state_is_a_table(kind, x64):
     learn = eqx.filter_jit(lambda learned, *seen: method.update(learned, *seen, discount=0.9))
     for _ in range(100):
         state, after = draws.integers(4, size=2)
-        action, reward, draw = draws.integers(3), draws.normal(), jnp.asarray(draws.uniform())
+        action, reward, draw = draws.integers(3), draws.normal(), jnp.asarray([draws.uniform()])
         ended, cut = (jnp.asarray(x) for x in (draws.uniform() < 0.2, draws.uniform() < 0.1))
         rest = (jnp.asarray(action), jnp.asarray(reward))
         table = learn(
