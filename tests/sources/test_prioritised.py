@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -25,13 +26,19 @@ CAPACITY = GATHERS * SIZE
 ALPHA, OFFSET, BETA = 0.7, 0.01, 0.4
 
 
-def prioritised(batch_size=8, num_updates=5, num_return_steps=1, **changes):
+def prioritised(batch_size=8, num_updates=5, num_return_steps=1, **changes: Any):
     rollout = Rollout(Walk(), NUM_ENVS, NUM_STEPS)
     replay = Replay(
         rollout, Explorer(2, 0, 1), CAPACITY, batch_size, num_updates, SIZE, num_return_steps, 0.9
     )
-    settings = {"priority_exponent": ALPHA, "priority_offset": OFFSET, "importance_updates": 20}
-    return PrioritisedReplay(replay, **(settings | {"importance_exponent": BETA} | changes))
+    settings: dict[str, Any] = {
+        "priority_exponent": ALPHA,
+        "priority_offset": OFFSET,
+        "importance_exponent": BETA,
+        "importance_updates": 20,
+        **changes,
+    }
+    return PrioritisedReplay(replay, **settings)
 
 
 def numbered(index):

@@ -141,7 +141,7 @@ def test_a_return_does_not_run_into_the_episodes_of_a_resumed_run():
     memory = jax.tree.map(lambda x: np.stack([x, x]), filled(source, 6))
     memory = dataclasses.replace(memory, truncated=np.zeros_like(memory.truncated))
     acting = CompiledBehaviour(lambda _: Counting(), jnp.zeros(2), num_seeds=2)
-    state = collector.init(acting, key=None)
+    state = collector.init(acting, key=jr.key(0))
     state = dataclasses.replace(state, steps=np.full(2, 6 * SIZE, np.int32))
     _, after = source.resume(state, memory, acting)
     newest = 2 * NUM_STEPS - 1

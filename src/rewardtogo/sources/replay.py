@@ -24,7 +24,8 @@ class Replay(AbstractSource):
     Each of the `num_updates` minibatches of an iteration is a fresh draw of `batch_size` steps,
     uniform with replacement. The ring is laid out `[time, env]`. Before learning, `explorer`
     gathers at least `warmup_steps` steps. `capacity` and `warmup_steps` are rounded up to whole
-    gathers. A step drawn brings the rewards of `num_return_steps` steps from it on, see `n_step`.
+    gathers. A step drawn brings the rewards of `num_return_steps` steps from it on, see `n_step`;
+    more than one are for an algorithm that reads `Replayed`, as DQN does.
     """
 
     collector: AbstractSource
