@@ -116,7 +116,7 @@ def test_scaled_steps(x64):
     few, many = (TileCoding(0.0, 5.0, tiles=n, tilings=3) for n in (2, 400))
     cases = (fourier, [1, 1, 1 / 2, 1 / 3]), (few, np.full(8, 1 / 3)), (many, np.full(1202, 1 / 3))
     for features, scale in cases:
-        values = linear_values(features, states, scale_steps=True)
+        values = linear_values(features, states)
         assert isinstance(values, TileValues if features is many else LinearValues)
         zero = values.init(jr.key(0))
         after = values.moved(zero, jnp.asarray(2), jnp.asarray(0.3))

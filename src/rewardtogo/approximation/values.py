@@ -200,12 +200,12 @@ def linear_values(
     features: AbstractFeatures,
     observations: Float[AnyArray, "states dims"],
     *,
-    scale_steps: bool = False,
+    scale_steps: bool = True,
 ) -> LinearValues | TileValues:
     r"""$\hat v(s, w) = w^\top x(s)$, with the features of what is observed in each state.
 
     **Arguments:** `scale_steps`: whether to multiply the step of each weight by the features' own
-    `step_scale`.
+    `step_scale`, as control does: one over the number of tilings, or over a frequency's norm.
     **Raises:** `ValueError` for features of the wrong width.
     """
     _check_dims(features, observations)

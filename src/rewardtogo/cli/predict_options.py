@@ -80,7 +80,7 @@ class Predict:
     """The highest frequency of fourier, power of polynomial; each one of them; 5 by default."""
     hidden_sizes: tuple[int, ...] = ()
     """Units of each hidden layer of the network; 32 32 by default."""
-    scale_steps: bool = False
+    scale_steps: bool = True
     """Divide α by the number of tilings, and for fourier by the norm of the frequency."""
     averaging: Averaging = Averaging.STATES
     """Errors over states, or over steps, so that a state counts by how often it is met."""
@@ -154,7 +154,7 @@ def _check_features(options: Predict) -> None:
         ("tilings", bool(options.tilings), (tiles,)),
         ("order", bool(options.order), (fourier, polynomial)),
         ("hidden_sizes", bool(options.hidden_sizes), (Features.NETWORK,)),
-        ("scale_steps", options.scale_steps, (tiles, fourier)),
+        ("no_scale_steps", not options.scale_steps, (tiles, fourier)),
     )
     for name, given, theirs in belongs:
         if given and not set(theirs) & set(options.features):
