@@ -5,6 +5,8 @@ Draws figures 8.2, 8.4 and 8.5 of the book (2018) into `docs/images/dyna-maze.pn
 of the tables in `docs/model-based.md`.
 """
 
+import dataclasses
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +17,14 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Float
 
+from rewardtogo import validate
+from rewardtogo.cli.flags import parse
 from rewardtogo.cli.machine import prepare
 from rewardtogo.drawing import new_figure, save_figure
 from rewardtogo.programs import spread
 from rewardtogo.statistics import curve_band
 from rewardtogo.tabular.catalogue import problem
+from rewardtogo.td.action_values import untouched_table
 from rewardtogo.td.control import AbstractControl
 from rewardtogo.td.control_report import mean_over_seeds
 from rewardtogo.td.control_truth import truth
@@ -34,8 +39,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-IMAGES = Path(__file__).parents[1] / "docs" / "images"
-SEEDS, EPISODES, PLANNING = 100, 50, (0, 5, 50)
+EPISODES, PLANNING = 50, (0, 5, 50)
 # Enough for 50 episodes of every seed without planning.
 STEPS = 40_000
 EXPLORE = EpsilonGreedyExploration(0.1)
@@ -45,13 +49,24 @@ CHANGES = (("BlockingMaze", 3000, 10, 1e-4), ("ShortcutMaze", 6000, 50, 1e-3))
 COLOURS = ("#0072B2", "#009E73", "#D55E00")
 
 
-def main() -> None:
-    prepare("cpu", SEEDS)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    seeds: int = 100
+    """Of every curve, from 0."""
+    images: Path = Path(__file__).parents[1] / "docs" / "images"
+    """Where the pictures are written."""
+
+    def __post_init__(self):
+        validate.count("seeds", self.seeds)
+
+
+def main(options: Options) -> None:
+    prepare("cpu", options.seeds)
     drawing = new_figure((6.4, 4.0))
     axes = drawing.add_subplot()
     for n, colour in zip(PLANNING, COLOURS, strict=True):
         method = DynaQ(EXPLORE, ConstantStepSize(0.1), planning_steps=n)
-        lengths = episode_lengths(method)
+        lengths = episode_lengths(method, options.seeds)
         shown = [mean_over_seeds(lengths[:, i]) for i in (0, 1, 4, 9, 49)]
         print(f"| {n} | " + " | ".join(map(str, shown)) + " |")
         _band(axes, np.arange(EPISODES) + 1, lengths, f"n = {n}", colour)
@@ -60,15 +75,15 @@ def main() -> None:
     axes.set_ylim(0, 800)
     axes.axhline(14, color="0.35", linestyle="--", linewidth=1, label="shortest path")
     _finish(axes, "episodes", "steps per episode")
-    save_figure(drawing, IMAGES / "dyna-maze.png")
+    save_figure(drawing, options.images / "dyna-maze.png")
 
     drawing = new_figure((9.6, 3.8))
     for change, axes in zip(CHANGES, drawing.subplots(1, 2), strict=True):
-        _changing(axes, *change)
-    save_figure(drawing, IMAGES / "changing-mazes.png")
+        _changing(axes, *change, seeds=options.seeds)
+    save_figure(drawing, options.images / "changing-mazes.png")
 
 
-def episode_lengths(method: AbstractControl) -> Float[np.ndarray, "seeds episodes"]:
+def episode_lengths(method: AbstractControl, seeds: int) -> Float[np.ndarray, "seeds episodes"]:
     """Steps of each seed's first episodes in the maze of example 8.1."""
     mdp = problem("DynaMaze").mdp
     place = world(dynamics(mdp, max_steps=10_000), truth(mdp))
@@ -77,7 +92,7 @@ def episode_lengths(method: AbstractControl) -> Float[np.ndarray, "seeds episode
     def ends(key, method, place):
         first, act, update, process = jr.split(key, 4)
         tally = Tally(zero, zero, zero, zero, zero + 1, zero)
-        walk = Walk(method.init(q), place.dynamics.begin(jr.uniform(first)), tally)
+        walk = Walk(method.init(untouched_table(q)), place.dynamics.begin(jr.uniform(first)), tally)
 
         def step(walk, key_and_numbers):
             key, act, process = key_and_numbers
@@ -88,14 +103,16 @@ def episode_lengths(method: AbstractControl) -> Float[np.ndarray, "seeds episode
         numbers = jr.uniform(act, (STEPS,)), jr.uniform(process, (STEPS, DRAWS))
         return lax.scan(step, walk, (jr.split(update, STEPS), *numbers))[1]
 
-    done = jax.jit(spread(ends, SEEDS, shared=2))(jr.split(jr.key(0), SEEDS), method, place)
+    done = jax.jit(spread(ends, seeds, shared=2))(jr.split(jr.key(0), seeds), method, place)
     if np.min(done[:, -1]) < EPISODES:
         raise ValueError(f"{STEPS} steps were too few for {EPISODES} episodes.")
     reached = np.array([np.searchsorted(own, np.arange(EPISODES) + 1) + 1 for own in done])
     return np.diff(reached, prepend=0).astype(float)
 
 
-def _changing(axes: "Axes", name: str, steps: int, planning: int, bonus: float) -> None:
+def _changing(
+    axes: "Axes", name: str, steps: int, planning: int, bonus: float, *, seeds: int
+) -> None:
     maze, size = problem(name), ConstantStepSize(1.0)
     methods = {
         "Dyna-Q+": DynaQPlus(EXPLORE, size, planning_steps=planning, bonus=bonus),
@@ -104,12 +121,12 @@ def _changing(axes: "Axes", name: str, steps: int, planning: int, bonus: float) 
     change = maze.change
     assert change is not None
     for (title, method), colour in zip(methods.items(), COLOURS[::2], strict=True):
-        result = control(maze, method, steps=steps, seeds=SEEDS)
+        result = control(maze, method, steps=steps, seeds=seeds)
         _band(axes, result.steps, result.reward, title, colour)
         at = int(np.flatnonzero(result.steps == change.step)[0])
         shown = [mean_over_seeds(result.reward[:, i]) for i in (at, -1)]
         best = int(np.sum(result.value[:, -20:].max(axis=1) > 0.99 * result.truth.optimum))
-        print(f"| {name} | {title} | " + " | ".join(map(str, shown)) + f" | {best} of {SEEDS} |")
+        print(f"| {name} | {title} | " + " | ".join(map(str, shown)) + f" | {best} of {seeds} |")
     axes.axvline(change.step, color="0.35", linestyle=":", linewidth=1)
     axes.set_title(name, loc="left", fontsize="medium")
     _finish(axes, "steps", "cumulative reward")
@@ -131,4 +148,4 @@ def _finish(axes: "Axes", x: str, y: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(parse(Options, sys.argv[1:], prog="dyna", description=__doc__ or ""))

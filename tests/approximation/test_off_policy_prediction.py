@@ -18,6 +18,7 @@ from rewardtogo.approximation.off_policy_exact import (
 )
 from rewardtogo.approximation.off_policy_prediction import Updates, off_policy_prediction
 from rewardtogo.lab.enumeration import enumerate_trajectories, probabilities
+from rewardtogo.tabular.catalogue import problem
 from rewardtogo.tabular.garnet import garnet
 from rewardtogo.tabular.mdp import TabularMDP, tabular_mdp
 from rewardtogo.tabular.problems.counterexamples import (
@@ -194,6 +195,16 @@ def test_semi_gradient_td_diverges_on_baird():
     long = off_policy_prediction(method, case, step_sizes=[0.01], steps=20_000, points=4)
     assert np.all(long.value_error[0, :, -1] > 1e12)
     assert np.all(np.diff(long.value_error[0], axis=-1) > 0)
+
+
+def test_the_rate_of_updates_that_converge():
+    """On-policy, a feature a state: that of the slowest direction of A, and of no other weight."""
+    mdp = problem("Garnet-6-2-3").mdp
+    even = np.full((6, 2), 0.5)
+    case = OffPolicyCase(mdp=mdp, features=np.eye(6), target=even, behaviour=even)
+    slowest = np.abs(1 - 0.5 * np.linalg.eigvals(moments(case).a)).max()
+    assert slowest < 1
+    assert np.isclose(growth_rate(OffPolicyTD(step_size=0.5), case), np.log(slowest), rtol=1e-9)
 
 
 def test_on_policy_the_same_features_are_stable():

@@ -129,7 +129,8 @@ class DQN(AbstractErrorLearner[AbstractActionValues, DQNState, Transition]):
         validate.count("epsilon_updates", self.epsilon_updates)
         self._check_temperature()
         if self.loss is not ValueLoss.HUBER:
-            validate.unused("huber_delta", self.huber_delta, "the huber loss")
+            needed = f"`loss` huber, not for {self.loss.value}"
+            validate.unused("huber_delta", self.huber_delta, needed)
         elif self.huber_delta is not None:
             validate.positive("huber_delta", self.huber_delta)
         validate.count("anneal_updates", self.anneal_updates, least=0)

@@ -210,8 +210,10 @@ def update_matrix(
 def growth_rate(method: AbstractOffPolicyMethod, case: OffPolicyCase) -> float:
     r"""$\log \varrho(M)$ a step, ϱ the spectral radius: above 0 expected updates diverge.
 
-    From almost every start $\log \lVert w_t \rVert / t$ tends to it. At 0 a direction that the
-    features leave undetermined stays as it was.
+    Below 0 they converge, that fast in the end. At 0 they are bounded: a direction that the
+    features leave undetermined stays as it was. Weights that the method never moves do not count.
     """
-    radius = np.abs(np.linalg.eigvals(update_matrix(method, case))).max()
-    return math.log(radius)
+    matrix = update_matrix(method, case)
+    moved = ~np.all(matrix == np.eye(len(matrix)), axis=1)
+    radius = np.abs(np.linalg.eigvals(matrix[np.ix_(moved, moved)])).max(initial=0.0)
+    return math.log(radius) if radius else -math.inf

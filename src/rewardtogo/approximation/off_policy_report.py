@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..columns import columns
 from ..drawing import new_figure, save_figure
 from ..statistics import Interval, curve_band, stratified_bootstrap
 from .off_policy_prediction import OffPolicyPrediction, Updates
@@ -19,6 +20,7 @@ type Found = Mapping[Updates, OffPolicyPrediction]
 """What one method learned, from samples and in the mean."""
 
 _ROWS = 6
+_HEAD = ("steps", "√VE", "expected", "√PBE", "expected")
 # Okabe and Ito (2008), as in `plot`.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999999")
 
@@ -34,8 +36,7 @@ def as_text(found: Found, rates: Mapping[float, float], *, title: str, seconds: 
     ]
     for i, size in enumerate(sampled.step_sizes):
         lines += ["", f"α = {size:g}: {_verdict(rates[size])}", ""]
-        lines.append(f"{'steps':>8}  {'√VE':<30}{'expected':<12}{'√PBE':<32}{'expected'}")
-        lines += [_row(found, i, at) for at in _shown(len(sampled.steps))]
+        lines += columns([_HEAD, *(_row(found, i, at) for at in _shown(len(sampled.steps)))])
     return "\n".join(lines)
 
 
@@ -43,6 +44,8 @@ def _verdict(rate: float) -> str:
     # Directions that the features leave open keep what they have: a rate of exactly 0.
     if rate > 1e-9:
         return f"expected updates diverge, by exp({rate:.4g}) a step"
+    if rate < -1e-9:
+        return f"expected updates converge, in the end by exp({rate:.4g}) a step"
     return "expected updates stay bounded"
 
 
@@ -50,14 +53,13 @@ def _shown(points: int) -> list[int]:
     return sorted({(points - 1) * i // _ROWS for i in range(_ROWS + 1)})
 
 
-def _row(found: Found, i: int, at: int) -> str:
+def _row(found: Found, i: int, at: int) -> list[str]:
     sampled, expected = found[Updates.SAMPLED], found[Updates.EXPECTED]
-    cells = "".join(
-        f"{_mean(getattr(sampled, error)[i, :, at])!s:<{width}}"
-        f"{getattr(expected, error)[i, 0, at]:<12.4g}"
-        for error, width in (("value_error", 30), ("projected_error", 32))
-    )
-    return f"{sampled.steps[at]:>8,}  {cells.rstrip()}"
+    cells = [f"{sampled.steps[at]:,}"]
+    for error in ("value_error", "projected_error"):
+        cells.append(str(_mean(getattr(sampled, error)[i, :, at])))
+        cells.append(f"{getattr(expected, error)[i, 0, at]:.4g}")
+    return cells
 
 
 def _mean(values: np.ndarray) -> Interval | str:

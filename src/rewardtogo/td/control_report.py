@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from ..columns import columns
 from ..drawing import new_figure, save_figure
 from ..statistics import Interval, curve_band, stratified_bootstrap
 from ..tabular.board import text as board
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 _ROWS = 10
-_COLUMNS = ("max |Q - Q*|", "greedy policy", "return of episodes", "regret so far")
+_HEAD = ("steps", "max |Q - Q*|", "greedy policy", "return of episodes", "regret so far")
 # Okabe and Ito (2008), as in `plot`.
 _COLOUR = "#0072B2"
 
@@ -45,8 +46,7 @@ def as_text(result: ControlResult, *, title: str, converges: bool | None) -> str
         *_promise(converges),
         *(f"after {step:,} steps the problem becomes {form.name}" for step, form in changes),
         "",
-        f"{'steps':>12}  " + "".join(f"{name:<30}" for name in _COLUMNS).rstrip(),
-        *(_row(result, at) for at in _shown(len(result.steps))),
+        *columns([_HEAD, *(_row(result, at) for at in _shown(len(result.steps)))]),
         "",
         f"exact optimum {optimum:.6g}: {close} of {len(value)} greedy policies within 1 %",
     ]
@@ -61,19 +61,20 @@ def as_text(result: ControlResult, *, title: str, converges: bool | None) -> str
 def _promise(converges: bool | None) -> list[str]:
     if converges is None:
         return []
-    word = "meet" if converges else "do not meet, so that Q does not settle: they are constant;"
-    return [f"the step sizes {word} the conditions of Robbins and Monro"]
+    word, why = ("meet", "") if converges else ("do not meet", ", so that Q does not settle")
+    constant = "" if converges else ": they are constant"
+    return [f"the step sizes {word} the conditions of Robbins and Monro{why}{constant}"]
 
 
 def _shown(points: int) -> list[int]:
     return sorted({points * (i + 1) // _ROWS - 1 for i in range(_ROWS)} - {-1})
 
 
-def _row(result: ControlResult, at: int) -> str:
+def _row(result: ControlResult, at: int) -> list[str]:
     cells = (result.error, result.value, result.returns, result.regret)
     means = [mean_over_seeds(cell[:, at]) for cell in cells]
     words = ["none ended" if mean is None else str(mean) for mean in means]
-    return f"{result.steps[at]:>12,}  " + "".join(f"{word:<30}" for word in words).rstrip()
+    return [f"{result.steps[at]:,}", *words]
 
 
 def as_json(result: ControlResult) -> dict[str, Any]:
