@@ -123,6 +123,46 @@ def test_a_missing_package_is_named(command, monkeypatch):
     assert status == 1 and 'pip install "rewardtogo[tensorboard]"' in err
 
 
+LEARNING = {
+    "flag of others": (
+        ["predict", "tdc", "Baird", "--trace-decay", "0.5"],
+        "`--trace-decay` is not an option of `rtg predict tdc`.*: `rtg predict tdc --help`",
+    ),
+    "flag misspelt": (
+        ["control", "sarsa", "MountainCar-v0", "--features", "tiles", "--step_size=0.1"],
+        "`--step-size` is not an .* mean `--step-sizes`.*`rtg control --features tiles --help`",
+    ),
+    "flag of tables": (
+        ["control", "sarsa", "MountainCar-v0", "--features", "tiles", "--planning-steps", "5"],
+        "`--planning-steps` is not an option of `rtg control --features tiles`",
+    ),
+    "features of a finite MDP": (
+        ["control", "sarsa", "FrozenLake-v1", "--features", "tiles"],
+        "`rtg control sarsa FrozenLake-v1` learns a table, without `--features`",
+    ),
+    "prediction in an environment": (
+        ["predict", "td0", "CartPole-v1"],
+        "Prediction and exact solutions are for finite MDPs.*`rtg control METHOD NAME --features",
+    ),
+    "no policy file": (
+        ["predict", "td0", "RandomWalk-5", "--policy", "none.csv"],
+        "there is no file none.csv, of which `policy`",
+    ),
+    "suffix of a policy": (
+        ["predict", "td0", "RandomWalk-5", "--policy", "policy.txt"],
+        r"policy.txt: a policy's file ends in .csv or .npy or .npz; this one ends in .txt",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_prediction_and_control_too(name, command):
+    words, said = LEARNING[name]
+    status, out, err = command(*words)
+    assert (status, out) == (2, "")
+    assert re.search(said, err) and err.count("\n") == 1, err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

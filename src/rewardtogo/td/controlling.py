@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 from .. import validate
 from ..envs.tabular import environment_of
 from ..programs import spread
+from ..tabular.mdp import AbstractMDP
 from ..tabular.problem import Problem, phases
 from ..types import AnyArray
 from .action_values import untouched_table
@@ -129,6 +130,11 @@ def control(
     episode that could begin in a terminal state, a problem whose change would come after the last
     step, and as `solve`.
     """
+    if isinstance(problem, AbstractMDP):
+        raise ValueError(
+            f"`problem` is an MDP, a {type(problem).__name__}: give a Problem, `rtg.problem(name)` "
+            "or `rtg.Problem(name=..., mdp=mdp, source=...)`."
+        )
     validate.instance("problem", problem, Problem)
     validate.instance("method", method, AbstractControl)
     validate.count("steps", steps)

@@ -21,6 +21,7 @@ from ..statistics import Interval, stratified_bootstrap
 from ..tabular.checks import as_floats
 from ..tabular.evaluation import state_values
 from ..tabular.mdp import AbstractMDP
+from ..tabular.problem import Problem
 from ..types import AnyArray
 from .averaging import Averaging
 from .dynamics import DRAWS, Dynamics, Place, dynamics
@@ -100,6 +101,8 @@ def predict(
     Monte Carlo if episodes never end.
     """
     validate.instance("method", method, AbstractPredictor)
+    if isinstance(mdp, Problem):
+        raise ValueError(f"`mdp` is the problem {mdp.name!r}: give its `mdp`, as in problem.mdp.")
     validate.instance("mdp", mdp, AbstractMDP)
     sizes = _checked_sizes(step_sizes)
     _check_numbers(episodes, seeds, seed)
