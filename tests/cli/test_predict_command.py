@@ -163,9 +163,7 @@ WALK = (
 
 def test_features_and_a_picture_of_the_values(command, tmp_path):
     words = ("--features", "tiles", "polynomial", "network", "--tilings", 1, 4, "--order", 2)
-    status, out, err = command(
-        "predict", "semi-gradient-td", *WALK, *words, "--picture", "a.png"
-    )
+    status, out, err = command("predict", "semi-gradient-td", *WALK, *words, "--picture", "a.png")
     assert (status, err) == (0, "")
     for row in ("1 tiling ", "4 tilings ", "polynomial, order 2 ", "network 32-32 "):
         assert f"\n{row}" in out
