@@ -155,6 +155,8 @@ LEARNING = {
 }
 
 
+GRADIENT = ["predict", "gradient-mc", "RandomWalk-1000-100", "--features"]
+
 # With 8 GiB free.
 SIZES = {
     "steps of tdc": (
@@ -210,13 +212,11 @@ SIZES = {
         "`n` 1,000,000,000,000 needs .*: lower `n`",
     ),
     "powers": (
-        ["predict", "gradient-mc", "RandomWalk-1000-100", "--features", "polynomial"]
-        + ["--order", "100000"],
+        [*GRADIENT, "polynomial", "--order", "100000"],
         "Polynomial of 100,001 features has 100,201,002 numbers.* Lower the number of features",
     ),
     "tilings": (
-        ["predict", "gradient-mc", "RandomWalk-1000-100", "--features", "tiles"]
-        + ["--tilings", "100000"],
+        [*GRADIENT, "tiles", "--tilings", "100000"],
         "100,000 for each of 1,002 states, and at most 50,000,000 can be",
     ),
 }

@@ -107,7 +107,7 @@ def test_the_seed_says_it_all():
         (lambda: BoltzmannExploration(0.0), "`temperature` must lie in"),
         (
             lambda: control(problem("Chain").mdp, QLearning()),  # type: ignore[arg-type]
-            r"`problem` is an MDP, .*: give a Problem, `rtg.problem\(name\)` or `rtg.Problem\(name=",
+            r"`problem` is an MDP, .*: give a Problem, `rtg.problem\(name\)` or `rtg.Problem",
         ),
         (lambda: control(problem("Chain"), QLearning(), steps=0), "`steps`.*got 0"),
         (lambda: control(problem("Chain"), QLearning(), seeds=0), "`seeds`.*got 0"),
