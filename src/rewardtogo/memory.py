@@ -1,10 +1,12 @@
-"""Is there room for a replay buffer? Asked before anything is compiled."""
+"""Is there room for it? Asked before anything is allocated or compiled."""
 
+import math
 from pathlib import Path
 
 import gymnasium as gym
 import jax
 import numpy as np
+from jaxtyping import PyTree
 
 from .sources.prioritised import PrioritisedReplay
 from .sources.protocol import AbstractSource
@@ -24,13 +26,31 @@ def require_memory(source: AbstractSource, world: AbstractWorld) -> None:
         return
     observation, action = (_bytes(s) for s in (world.observation_space, world.action_space))
     row = 2 * observation + action + 4 + 2 + priority  # reward, and two flags
-    needed, free = row * source.capacity * world.num_seeds, free_memory()
-    if free is not None and needed > free / 2:
+    require_room(
+        row * source.capacity * world.num_seeds,
+        what=f"`buffer_size` {source.capacity:,}",
+        detail=f"{world.num_seeds} seed(s) × {row} bytes a step",
+        lower="`buffer_size` or `seeds`",
+    )
+
+
+def require_room(needed: int, *, what: str, detail: str, lower: str) -> None:
+    """Raise `ValueError` if `needed` bytes would be more than half of the free memory.
+
+    `what` needs them, by the name and value of an argument, `detail` says what for, and `lower`
+    which arguments to lower. A whole number of Python does not wrap round, as an array's would.
+    """
+    free = free_memory()
+    if free is not None and 2 * needed > free:
         raise ValueError(
-            f"`buffer_size` {source.capacity:,} needs {_size(needed)} ({world.num_seeds} seed(s) × "
-            f"{row} bytes a step), more than half of the {_size(free)} of memory that is free: "
-            "lower `buffer_size` or `seeds`."
+            f"{what} needs {_size(needed)} ({detail}), more than half of the {_size(free)} of "
+            f"memory that is free: lower {lower}."
         )
+
+
+def bytes_of(shapes: PyTree) -> int:
+    """Of arrays, or of what `jax.eval_shape` says they would be."""
+    return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(shapes))
 
 
 def _bytes(space: gym.Space) -> int:
@@ -40,6 +60,8 @@ def _bytes(space: gym.Space) -> int:
 
 
 def _size(number: int) -> str:
+    if number >= 2**60:
+        return "more than an EiB"  # larger ones may be no float
     unit, name = (2**30, "GiB") if number >= 2**30 else (2**20, "MiB")
     return f"{number / unit:,.1f} {name}"
 

@@ -42,7 +42,7 @@ def spread(function: Callable, num_seeds: int, *, shared: int) -> Callable:
         mine, ours = args[: len(args) - shared], args[len(args) - shared :]
         return lax.map(lambda mine: function(*mine, *ours), mine)
 
-    num_devices = math.gcd(num_seeds, jax.local_device_count())
+    num_devices = _devices_for(num_seeds)
     if num_devices == 1:
         return mapped
     devices = np.array(jax.local_devices()[:num_devices])
@@ -56,6 +56,16 @@ def spread(function: Callable, num_seeds: int, *, shared: int) -> Callable:
         )
 
     return sharded
+
+
+def side_by_side(num_seeds: int) -> int:
+    """How many of them `spread` runs at the same time in one memory."""
+    devices = _devices_for(num_seeds)
+    return devices if jax.default_backend() == "cpu" else num_seeds // devices
+
+
+def _devices_for(num_seeds: int) -> int:
+    return math.gcd(num_seeds, jax.local_device_count())
 
 
 def compiled_program(loop: Loop, keys: Key[Array, " seed"]) -> Program:

@@ -121,6 +121,14 @@ BAD = [
     (lambda: state_aggregation(0.0, 1.0, groups=0), "`groups` must be a whole number"),
     (lambda: Fourier(0.0, 1.0, order=-1), "`order` must be a whole number, at least 0"),
     (lambda: Polynomial(0.0, 1.0, degree=-1), "`degree` must be a whole number, at least 0"),
+    (
+        lambda: TileCoding(0.0, 1.0, tiles=10**7 + 1),
+        "`tiles` 10,000,001 and .* 10,000,001 features",
+    ),
+    (lambda: TileCoding(0.0, 1.0, tiles=1, tilings=10**30), "lower `tiles` or `tilings`"),
+    (lambda: state_aggregation((0, 0), (1, 1), groups=4000), "16,000,000 features.*lower `groups`"),
+    (lambda: Fourier((0.0,) * 4, (1.0,) * 4, order=57), r"`order` 57, .* 11,316,496 features"),
+    (lambda: Polynomial(0.0, 1.0, degree=10**7), "lower `degree`, which is the flag `--order`"),
     (lambda: Table(np.zeros((0, 2))), r"`matrix` must have shape \[states, features\]"),
     (lambda: Table(np.full((2, 2), np.nan)), "`matrix` must be finite"),
 ]

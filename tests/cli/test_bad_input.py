@@ -123,6 +123,122 @@ def test_a_missing_package_is_named(command, monkeypatch):
     assert status == 1 and 'pip install "rewardtogo[tensorboard]"' in err
 
 
+LEARNING = {
+    "flag of others": (
+        ["predict", "tdc", "Baird", "--trace-decay", "0.5"],
+        "`--trace-decay` is not an option of `rtg predict tdc`.*: `rtg predict tdc --help`",
+    ),
+    "flag misspelt": (
+        ["control", "sarsa", "MountainCar-v0", "--features", "tiles", "--step_size=0.1"],
+        "`--step-size` is not an .* mean `--step-sizes`.*`rtg control --features tiles --help`",
+    ),
+    "flag of tables": (
+        ["control", "sarsa", "MountainCar-v0", "--features", "tiles", "--planning-steps", "5"],
+        "`--planning-steps` is not an option of `rtg control --features tiles`",
+    ),
+    "features of a finite MDP": (
+        ["control", "sarsa", "FrozenLake-v1", "--features", "tiles"],
+        "`rtg control sarsa FrozenLake-v1` learns a table, without `--features`",
+    ),
+    "prediction in an environment": (
+        ["predict", "td0", "CartPole-v1"],
+        "Prediction and exact solutions are for finite MDPs.*`rtg control METHOD NAME --features",
+    ),
+    "no policy file": (
+        ["predict", "td0", "RandomWalk-5", "--policy", "none.csv"],
+        "there is no file none.csv, of which `policy`",
+    ),
+    "suffix of a policy": (
+        ["predict", "td0", "RandomWalk-5", "--policy", "policy.txt"],
+        r"policy.txt: a policy's file ends in .csv or .npy or .npz; this one ends in .txt",
+    ),
+}
+
+
+GRADIENT = ["predict", "gradient-mc", "RandomWalk-1000-100", "--features"]
+
+# With 8 GiB free.
+SIZES = {
+    "steps of tdc": (
+        ["predict", "tdc", "Baird", "--steps", "1000000000000"],
+        "`steps` 1,000,000,000,000 needs .* of the 8.0 GiB of memory that is free: lower `steps`",
+    ),
+    "seeds of tdc": (
+        ["predict", "tdc", "Baird", "--seeds", "1000000"],
+        "`seeds` 1,000,000 needs .*each 16 weights at 100 points.*: lower `seeds`",
+    ),
+    "imagined steps": (
+        ["control", "dyna-q", "DynaMaze", "--planning-steps", "1000000000"],
+        r"\(2,000,000,004 random numbers for .*: lower `steps` or `planning_steps`",
+    ),
+    "steps of a table": (
+        ["control", "q-learning", "Chain", "--steps", "1000000000000000"],
+        "`steps` 1,000,000,000,000,000 needs .*: lower `steps`.$",
+    ),
+    "seeds of a table": (
+        ["control", "q-learning", "FrozenLake-v1", "--seeds", "1000000"],
+        "`seeds` 1,000,000 needs .*: lower `seeds`",
+    ),
+    "return": (
+        ["train", *DQN, "--n-step", "2000", "--buffer-size", "1000"],
+        r"`n_step` \(2000\) may be at most `buffer_size` \(1000\): a return cannot be longer",
+    ),
+    "tiles": (
+        ["control", "sarsa", "MountainCar-v0", "--features", "tiles", "--tiles", "100000"],
+        "about 80,001,600,008 features, and at most 10,000,000 can be: lower `tiles` or `tilings`",
+    ),
+    "order": (
+        ["control", "sarsa", "MountainCar-v0", "--features", "fourier", "--order", "5000"],
+        "`order` 5,000, .* about 25,010,001 features, and .*: lower `order`",
+    ),
+    "tiles of a picture": (
+        ["control", "sarsa", "MinAtar/Breakout-v1", "--features", "tiles"],
+        r"with 400 number\(s\) observed, would be about 10\^383 features.* of few numbers",
+    ),
+    "episodes with features": (
+        ["control", "sarsa", "MountainCar-v0", "--features", "tiles", "--episodes", "10000000000"],
+        "`seeds` 20 needs .*10,000,000,000 episodes.*: lower `seeds`, `episodes` or",
+    ),
+    "seeds and episodes": (
+        ["predict", "td0", "RandomWalk-5", "--seeds", "1000000", "--episodes", "100000"],
+        "10 step.* × `seeds` 1,000,000 × `episodes` 100,000 needs .*: lower `seeds`, `episodes` or",
+    ),
+    "an episode remembered": (
+        ["predict", "mc-first", "RandomWalk-5", "--max-steps", "1000000000000"],
+        "`max_steps` 1,000,000,000,000 needs .*: lower `max_steps`",
+    ),
+    "a window": (
+        ["predict", "n-step", "RandomWalk-5", "--n", "1000000000000"],
+        "`n` 1,000,000,000,000 needs .*: lower `n`",
+    ),
+    "powers": (
+        [*GRADIENT, "polynomial", "--order", "100000"],
+        "Polynomial of 100,001 features has 100,201,002 numbers.* Lower the number of features",
+    ),
+    "tilings": (
+        [*GRADIENT, "tiles", "--tilings", "100000"],
+        "100,000 for each of 1,002 states, and at most 50,000,000 can be",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_what_cannot_fit_is_refused(name, command, monkeypatch):
+    words, said = SIZES[name]
+    monkeypatch.setattr("rewardtogo.memory.free_memory", lambda: 2**33)
+    status, out, err = command(*words)
+    assert (status, out) == (2, "")
+    assert re.search(said, err) and err.count("\n") == 1, err
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_prediction_and_control_too(name, command):
+    words, said = LEARNING[name]
+    status, out, err = command(*words)
+    assert (status, out) == (2, "")
+    assert re.search(said, err) and err.count("\n") == 1, err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

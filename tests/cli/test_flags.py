@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from rewardtogo.cli.flags import gathered, parse, value_of
+from rewardtogo.cli.flags import gathered, parse, require_options, value_of
 from rewardtogo.types import Scalar
 
 
@@ -57,6 +57,16 @@ def test_what_is_malformed_ends_with_status_2(words, capsys):
         read(*words)
     assert ended.value.code == 2
     assert "--rate" in capsys.readouterr().err
+
+
+def test_flags_of_other_kinds_are_refused():
+    for word in ("--rate", "--env_arg=a=1", "--no-sure", "--sure", "--help", "-h", "-1", "word"):
+        require_options([word], Flags, command="x y")
+    said = "^`--rat` is not an option of `x y`. Did you mean `--rate`. All that are: `x y --help`."
+    with pytest.raises(ValueError, match=said):
+        require_options(["--rat=1"], Flags, command="x y")
+    with pytest.raises(ValueError, match="`--no-such` is not an option of `x y`"):
+        require_options(["--no-such"], Flags, command="x y")
 
 
 def test_only_the_named_flag_is_gathered():

@@ -107,7 +107,7 @@ REFUSED = [
     (("td0", "RandomWalk-5", "--max-steps", "0"), "`max_steps` must be a whole number"),
     (("td0", "RandomWalk-5", "--seed", "-1"), "`seed` must be a whole number"),
     (("td0", "RandomWalk-5", "--policy", "optimum"), "`optimum`. Did you mean `optimal`?"),
-    (("td0", "RandomWalk-5", "--policy", "none.npy"), "No such file or directory: 'none.npy'"),
+    (("td0", "RandomWalk-5", "--policy", "none.npy"), "there is no file none.npy, of which"),
     (("td0", "none.npz"), "No such file or directory: 'none.npz'"),
     (("td0", "RandomWalk-5", "--seeds", "0"), "`seeds` must be a whole number"),
     (("td0", "RandomWalk-5", "--n", "3"), "`n` is for the method n-step"),

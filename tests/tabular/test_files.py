@@ -274,10 +274,15 @@ def test_what_is_no_file_of_a_policy(tmp_path):
         with pytest.raises(ValueError, match=message):
             read_policy(tmp_path / name, num_states=3, num_actions=2)
 
-    refused("a.txt", b"", r"a policy's file ends in \.csv or \.npy or \.npz")
+    refused("a.txt", b"", r"a policy's file ends in \.csv or \.npy or \.npz; .* in \.txt")
+    refused("policy", b"", "this one ends in none")
     refused("a.csv", b"", r"got shape \(0,\)")
-    refused("b.csv", b"0.5,half\n", "could not convert string to float: 'half'")
-    refused("c.csv", b"0.5,0.5\n1\n", "lines are not equally long")
+    refused(
+        "b.csv", b"1,0\n\n0.5,half\n", r"b\.csv: line 3, column 2 is 'half', no number; expected"
+    )
+    refused("b.csv", b"left,right\n0.5,0.5\n", "line 1, column 1 is 'left'.*commas, no header")
+    refused("b.csv", b"0.5;0.5\n", "column 1 is '0.5;0.5', no number; expected.* by commas")
+    refused("c.csv", b"0.5,0.5\n1\n", "c.csv: line 2 has 1 numbers and the lines before it 2; exp")
     refused("d.csv", b"\xff\xfe", "utf-8")
     refused("a.npy", b"", "EOF")
     refused("b.npy", b"0.5 0.5", "magic")

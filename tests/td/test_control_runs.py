@@ -105,6 +105,10 @@ def test_the_seed_says_it_all():
         (lambda: PolynomialStepSize(1.1), r"`exponent` must lie in \(0.5, 1\]; got 1.1"),
         (lambda: EpsilonGreedyExploration(-0.1), r"`epsilon` must lie in \[0, 1\]; got -0.1"),
         (lambda: BoltzmannExploration(0.0), "`temperature` must lie in"),
+        (
+            lambda: control(problem("Chain").mdp, QLearning()),  # type: ignore[arg-type]
+            r"`problem` is an MDP, .*: give a Problem, `rtg.problem\(name\)` or `rtg.Problem",
+        ),
         (lambda: control(problem("Chain"), QLearning(), steps=0), "`steps`.*got 0"),
         (lambda: control(problem("Chain"), QLearning(), seeds=0), "`seeds`.*got 0"),
         (lambda: control(problem("Chain"), QLearning(), seed=-1), "`seed`.*got -1"),

@@ -151,6 +151,11 @@ BAD = [
 ]
 
 
+def test_a_problem_is_no_mdp():
+    with pytest.raises(ValueError, match=r"the problem 'RandomWalk-5': give its `mdp`"):
+        predict(TD0(), problem("RandomWalk-5"), EVEN, step_sizes=[0.1])  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(("changed", "message"), BAD)
 def test_bad_input(changed, message):
     with pytest.raises(ValueError, match=message):

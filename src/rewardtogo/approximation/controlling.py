@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from .. import validate
 from ..envs.protocol import AbstractEnvironment
 from ..envs.wrappers import TimeLimit
+from ..memory import require_room
 from ..programs import spread
 from ..td.control import AbstractControl, ExpectedSarsa, QLearning, Sarsa
 from ..td.dynamics import Experience
@@ -62,7 +63,8 @@ def linear_control(
     one. `step_sizes`: α, in (0, 1]; see `LinearActionValues`. `max_steps`: an episode is
     truncated after so many, in place of the environment's own limit; None keeps that.
     **Raises:** `ValueError` for a number out of range, actions that are not discrete, observations
-    that are no numbers, features of another width, and a method that keeps tables.
+    that are no numbers, features of another width, a method that keeps tables, and more runs than
+    there is room for.
     """
     _check_numbers(step_sizes, discount, episodes=episodes, seeds=seeds)
     validate.whole_seed("seed", seed)
@@ -76,6 +78,7 @@ def linear_control(
         environment = TimeLimit(inner, max_steps)
     num_actions = _actions_of(environment)
     _check_width(environment, features)
+    _check_room(len(step_sizes), seeds, episodes, features.size * num_actions)
 
     def run(step_size, key, method):
         sized = eqx.tree_at(lambda method: method.step_size, method, ConstantStepSize(step_size))
@@ -199,6 +202,17 @@ def _check_width(environment: AbstractEnvironment, features: AbstractFeatures) -
             f"features of the wrong width: `matrix` has {len(features.matrix)} rows, and there are "
             f"{space.n} states."
         )
+
+
+def _check_room(num_sizes: int, seeds: int, episodes: int, num_weights: int) -> None:
+    number = jnp.dtype(jnp.result_type(float)).itemsize
+    episode = 4 + number + 1  # length, return, whether it was cut off
+    require_room(
+        num_sizes * seeds * (num_weights * number + episodes * episode),
+        what=f"{num_sizes} step size(s) × `seeds` {seeds:,}",
+        detail=f"each {num_weights:,} weights and {episodes:,} episodes",
+        lower="`seeds`, `episodes` or the number of features",
+    )
 
 
 def _check_numbers(step_sizes: Sequence[float], discount: float, **counts: int) -> None:

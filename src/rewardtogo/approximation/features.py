@@ -22,6 +22,10 @@ Numbers = float | int | Sequence[float] | Sequence[int]
 """One for each dimension; of one dimension the number alone."""
 
 
+MAX_FEATURES = 10_000_000
+"""More than these are refused: each has a weight for each action, and takes part in each step."""
+
+
 class AbstractFeatures(eqx.Module):
     """A fixed map from one observation to numbers; `jax.vmap` it over a batch."""
 
@@ -58,7 +62,8 @@ class TileCoding(AbstractFeatures):
     Exact, without hashing: a shifted tiling has one tile more in that dimension, so that it covers
     everything. An observation lies in one tile of each tiling: its features are `tilings` ones.
 
-    **Raises:** `ValueError` for `low` not below `high`, different lengths, or a count below 1.
+    **Raises:** `ValueError` for `low` not below `high`, different lengths, a count below 1, or
+    more than `MAX_FEATURES`.
     """
 
     low: tuple[float, ...] = eqx.field(converter=_numbers, static=True)
@@ -74,6 +79,9 @@ class TileCoding(AbstractFeatures):
         _check_range(self.low, self.high)
         validate.count("tiles", self.tiles)
         validate.count("tilings", self.tilings)
+        sides = self.tiles + (self.tilings > 1)
+        made = {"tiles": self.tiles, "tilings": self.tilings}
+        _require_few(self.tilings * sides**self.dims, self.dims, made)
 
     @property
     def dims(self) -> int:
@@ -122,9 +130,12 @@ def state_aggregation(low: Numbers, high: Numbers, groups: int) -> TileCoding:
 
     Sutton and Barto (2018), section 9.3. In several dimensions `groups` is the number along each.
 
-    **Raises:** `ValueError` for `low` not below `high`, different lengths, or `groups` below 1.
+    **Raises:** `ValueError` for `low` not below `high`, different lengths, `groups` below 1, or
+    more than `MAX_FEATURES`.
     """
     validate.count("groups", groups)
+    dims = len(_numbers(low))
+    _require_few(groups**dims, dims, {"groups": groups})
     return TileCoding(low, high, tiles=groups, tilings=1)
 
 
@@ -134,7 +145,8 @@ class Fourier(AbstractFeatures):
     $\bar s$ is the observation scaled to $[0, 1]$. Konidaris, Osentoski and Thomas (2011);
     Sutton and Barto (2018), eq. 9.18. The constant, $c = 0$, comes first.
 
-    **Raises:** `ValueError` for `low` not below `high`, different lengths, or a negative order.
+    **Raises:** `ValueError` for `low` not below `high`, different lengths, a negative order, or
+    more than `MAX_FEATURES`.
     """
 
     low: tuple[float, ...] = eqx.field(converter=_numbers, static=True)
@@ -147,6 +159,7 @@ class Fourier(AbstractFeatures):
     def __check_init__(self):
         _check_range(self.low, self.high)
         validate.count("order", self.order, least=0)
+        _require_few((self.order + 1) ** self.dims, self.dims, {"order": self.order})
 
     @property
     def dims(self) -> int:
@@ -174,7 +187,8 @@ class Polynomial(AbstractFeatures):
     $\bar s$ is the observation scaled to $[0, 1]$. Sutton and Barto (2018), eq. 9.17. The degree is
     that of each dimension alone, unlike that of `nn.polynomial`, which is the total.
 
-    **Raises:** `ValueError` for `low` not below `high`, different lengths, or a negative degree.
+    **Raises:** `ValueError` for `low` not below `high`, different lengths, a negative degree, or
+    more than `MAX_FEATURES`.
     """
 
     low: tuple[float, ...] = eqx.field(converter=_numbers, static=True)
@@ -187,6 +201,7 @@ class Polynomial(AbstractFeatures):
     def __check_init__(self):
         _check_range(self.low, self.high)
         validate.count("degree", self.degree, least=0)
+        _require_few((self.degree + 1) ** self.dims, self.dims, {"degree": self.degree})
 
     @property
     def dims(self) -> int:
@@ -249,6 +264,21 @@ def _check_range(low: tuple[float, ...], high: tuple[float, ...]) -> None:
     for d, (least, most) in enumerate(zip(low, high, strict=True)):
         if not (math.isfinite(least) and math.isfinite(most) and least < most):
             raise ValueError(f"`low` must be below `high`; dimension {d} has [{least}, {most}].")
+
+
+def _require_few(most: int, dims: int, made: dict[str, int]) -> None:
+    """**Raises:** `ValueError` if the options in `made` give up to `most` features, too many."""
+    if most <= MAX_FEATURES:
+        return
+    options = " and ".join(f"`{name}` {value:,}" for name, value in made.items())
+    number = f"{most:,}" if most < 10**15 else f"10^{math.log10(most):.0f}"
+    lower = " or ".join(f"`{name}`" for name in made)
+    order = ", which is the flag `--order`" if "degree" in made else ""
+    few = "; features of this kind are for observations of few numbers" if dims > 8 else ""
+    raise ValueError(
+        f"{options}, with {dims} number(s) observed, would be about {number} features, and at most "
+        f"{MAX_FEATURES:,} can be: lower {lower}{order}{few}."
+    )
 
 
 def _checked(observation: Float[AnyArray, " dims"], dims: int) -> Float[Array, " dims"]:

@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from .. import validate
-from ..programs import spread
+from ..memory import require_room
+from ..programs import side_by_side, spread
 from ..td.dynamics import DRAWS, Dynamics, Place, dynamics
 from ..types import AnyArray
 from .off_policy import AbstractOffPolicyMethod, Seen, Weights
@@ -65,13 +66,16 @@ def off_policy_prediction(
     **Arguments:** `method`: its own step size of w is not used. `updates`: expected ones need
     neither samples nor seeds. `steps`: of each seed, rounded up to a multiple of `points`, at
     which weights are kept.
-    **Raises:** `ValueError` for a number out of range, and as `moments`.
+    **Raises:** `ValueError` for a number out of range, more than there is room for, and as
+    `moments`.
     """
     _check_numbers(step_sizes, steps=steps, seeds=seeds, points=points)
     validate.whole_seed("seed", seed)
     exact = moments(case)
     points = min(points, steps)
     stretch = -(-steps // points)
+    if updates is Updates.SAMPLED:
+        _check_room(len(step_sizes), seeds, points, stretch, exact.features.shape[1])
     with jax.enable_x64(True):
         match updates:
             case Updates.SAMPLED:
@@ -202,6 +206,22 @@ def _with_start(
 ) -> Float[np.ndarray, "step_sizes seeds more features"]:
     first = np.broadcast_to(start, (*points.shape[:2], 1, points.shape[3]))
     return np.concatenate([first, points], axis=2)
+
+
+def _check_room(num_sizes: int, seeds: int, points: int, stretch: int, width: int) -> None:
+    runs, draws = num_sizes * seeds, 1 + DRAWS
+    require_room(
+        side_by_side(runs) * stretch * draws * 8,
+        what=f"`steps` {points * stretch:,}",
+        detail=f"{draws} random numbers for each of {stretch:,} steps at once",
+        lower="`steps`",
+    )
+    require_room(
+        2 * runs * points * 2 * width * 8,  # and once more with the first point before them
+        what=f"{num_sizes} step size(s) × `seeds` {seeds:,}",
+        detail=f"each {2 * width:,} weights at {points} points",
+        lower="`seeds`",
+    )
 
 
 def _check_numbers(step_sizes: Sequence[float], **counts: int) -> None:

@@ -24,6 +24,10 @@ from .features import AbstractFeatures, Table, TileCoding
 _MANY = 1000
 
 
+MAX_NUMBERS = 50_000_000
+"""Numbers that the rows of all states may hold together; more are refused."""
+
+
 class AbstractValues(eqx.Module):
     r"""$\hat v(s, w)$ for the states of one MDP, by their numbers; the weights are kept outside."""
 
@@ -206,15 +210,17 @@ def linear_values(
 
     **Arguments:** `scale_steps`: whether to multiply the step of each weight by the features' own
     `step_scale`, as control does: one over the number of tilings, or over a frequency's norm.
-    **Raises:** `ValueError` for features of the wrong width.
+    **Raises:** `ValueError` for features of the wrong width, and more than `MAX_NUMBERS`.
     """
     _check_dims(features, observations)
     scale = features.step_scale if scale_steps else np.ones(features.size)
     dtype = jnp.result_type(float)
     seen = jnp.asarray(observations, dtype)
     if isinstance(features, TileCoding) and features.size > _MANY:
+        _require_rows(features, len(seen), features.tilings)
         active = np.asarray(jax.vmap(features.active)(seen))
         return TileValues(active, features.size, float(scale[0]))
+    _require_rows(features, len(seen), features.size)
     return LinearValues(np.asarray(jax.vmap(features)(seen)), scale.astype(dtype))
 
 
@@ -229,6 +235,15 @@ def network_values(
     span = np.where(high > low, high - low, 1)
     inputs = 2 * (np.asarray(observations) - low) / span - 1
     return NetworkValues(inputs.astype(jnp.result_type(float)), hidden_sizes)
+
+
+def _require_rows(features: AbstractFeatures, states: int, width: int) -> None:
+    if states * width > MAX_NUMBERS:
+        raise ValueError(
+            f"{type(features).__name__} of {features.size:,} features has {states * width:,} "
+            f"numbers, {width:,} for each of {states:,} states, and at most {MAX_NUMBERS:,} can "
+            "be: all are read after each episode. Lower the number of features."
+        )
 
 
 def _check_dims(features: AbstractFeatures, observations: Float[AnyArray, "states dims"]) -> None:

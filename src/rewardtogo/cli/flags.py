@@ -1,5 +1,7 @@
 """From dataclasses to flags."""
 
+import dataclasses
+import difflib
 import typing
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -47,6 +49,24 @@ def parse(
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.EnumChoicesFromValues),
         compact_help=False,
     )
+
+
+def require_options(argv: Sequence[str], kind: type, *, command: str) -> None:
+    """Raise `ValueError` for a flag that no field of `kind` reads.
+
+    For commands whose flags depend on their words: the parser would point to another's help.
+    """
+    names = {f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(kind)}
+    for word in argv:
+        flag = word.partition("=")[0].replace("_", "-")
+        if not word.startswith("--") or flag in {*names, "--help"}:
+            continue
+        if f"--{flag.removeprefix('--no-')}" not in names:
+            near = difflib.get_close_matches(flag, names, n=1, cutoff=0.8)
+            hint = f" Did you mean `{near[0]}`?" if near else ""
+            raise ValueError(
+                f"`{flag}` is not an option of `{command}`.{hint} All that are: `{command} --help`."
+            )
 
 
 def gathered(argv: Sequence[str], flag: str) -> list[str]:

@@ -12,7 +12,7 @@ import tyro
 from .. import validate
 from ..exploration import Exploration
 from .control_command import exploration_of
-from .flags import parse
+from .flags import parse, require_options
 from .waiting import waiting
 
 
@@ -64,6 +64,7 @@ class LinearControlOptions:
 
 def run(argv: Sequence[str]) -> int:
     """Learn, print, draw."""
+    require_options(argv, LinearControlOptions, command="rtg control --features tiles")
     options = parse(
         LinearControlOptions,
         argv,
@@ -86,12 +87,19 @@ def run(argv: Sequence[str]) -> int:
 def _learn(options: LinearControlOptions) -> int:
     from ..approximation.control_report import as_json, as_text, draw
     from ..approximation.controlling import linear_control, observed_range
-    from ..envs.registry import make
+    from ..envs.registry import jax_environments, make
+    from ..tabular.catalogue import problem_names
     from ..td.control_methods import METHODS
 
     validate.one_of("method", str(options.method), METHODS)
     method = METHODS[str(options.method)](exploration=exploration_of(options))
-    environment = make(str(options.environment))
+    name = str(options.environment)
+    if name in problem_names() and name not in jax_environments():
+        raise ValueError(
+            f"{name} is a finite MDP, of which `rtg control {options.method} {name}` learns a "
+            f"table, without `--features`; with features it is tabular:{name}."
+        )
+    environment = make(name)
     features = _features(options, *observed_range(environment))
     began = time.monotonic()
     with waiting("learning", quiet=options.json):

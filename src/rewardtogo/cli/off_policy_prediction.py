@@ -10,7 +10,7 @@ import equinox as eqx
 import tyro
 
 from .. import validate
-from .flags import parse
+from .flags import parse, require_options
 from .waiting import waiting
 
 
@@ -43,6 +43,8 @@ class OffPolicyPredict:
 
 def run(argv: Sequence[str]) -> int:
     """Learn from samples and in the mean, print, draw."""
+    method = next(word for word in argv if word in NAMES)
+    require_options(argv, OffPolicyPredict, command=f"rtg predict {method}")
     options = parse(
         OffPolicyPredict,
         argv,

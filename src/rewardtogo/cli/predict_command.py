@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,7 +86,7 @@ def _policy(named: Problem, policy: str) -> np.ndarray:
     from ..tabular.files import POLICY_SUFFIXES, read_policy
 
     states, actions = named.mdp.num_states, named.mdp.num_actions
-    if policy.endswith(POLICY_SUFFIXES):
+    if Path(policy).suffix:
         return read_policy(policy, num_states=states, num_actions=actions)
     files = [f"FILE{suffix}" for suffix in POLICY_SUFFIXES]
     validate.one_of("policy", policy, ["uniform", "optimal", *files])

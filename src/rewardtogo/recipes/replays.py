@@ -91,6 +91,11 @@ def _replay(
             f"`learning_starts` ({recipe.learning_starts}) must fit into `buffer_size` "
             f"({recipe.buffer_size})."
         )
+    if num_return_steps > recipe.buffer_size:
+        raise ValueError(
+            f"`n_step` ({num_return_steps}) may be at most `buffer_size` ({recipe.buffer_size}): a "
+            "return cannot be longer than the buffer."
+        )
     gather = recipe.num_envs * recipe.num_steps
     if recipe.total_steps < recipe.learning_starts + gather:
         raise ValueError(

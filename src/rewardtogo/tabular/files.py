@@ -61,7 +61,12 @@ def read_policy(
     """
     path = Path(path)
     if path.suffix not in POLICY_SUFFIXES:
-        raise ValueError(f"{path}: a policy's file ends in {' or '.join(POLICY_SUFFIXES)}.")
+        raise ValueError(
+            f"{path}: a policy's file ends in {' or '.join(POLICY_SUFFIXES)}; this one ends in "
+            f"{path.suffix or 'none'}."
+        )
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {path}, of which `policy` is to be read.")
     try:
         table = as_floats("policy", _read_table(path))
         if table.shape != (num_states, num_actions):
@@ -131,11 +136,29 @@ def _read_table(path: Path) -> np.ndarray:
             with open(path, "rb") as file:
                 return np.lib.format.read_array(file, allow_pickle=False)
         case _:
-            lines = path.read_text("utf-8").splitlines()
-            rows = [line.split(",") for line in lines if line.strip()]
-            if len({len(row) for row in rows}) > 1:
-                raise ValueError("its lines are not equally long.")
-            return np.array([[float(word) for word in row] for row in rows])
+            return _read_lines(path.read_text("utf-8"))
+
+
+def _read_lines(text: str) -> np.ndarray:
+    """Of a .csv file; lines and columns are counted from 1, as editors do."""
+    expected = "expected a line a state, its probabilities separated by commas, no header"
+    table: list[list[float]] = []
+    for i, line in enumerate(text.splitlines(), 1):
+        row = []
+        for j, word in enumerate(line.split(",") if line.strip() else (), 1):
+            try:
+                row.append(float(word))
+            except ValueError:
+                raise ValueError(
+                    f"line {i}, column {j} is {word.strip()!r:.100}, no number; {expected}."
+                ) from None
+        if row and table and len(row) != len(table[0]):
+            raise ValueError(
+                f"line {i} has {len(row)} numbers and the lines before it {len(table[0])}; "
+                f"{expected}."
+            )
+        table += [row] if row else []
+    return np.array(table)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

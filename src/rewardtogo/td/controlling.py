@@ -15,12 +15,15 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .. import validate
 from ..envs.tabular import environment_of
-from ..programs import spread
+from ..memory import require_room
+from ..programs import side_by_side, spread
+from ..tabular.mdp import AbstractMDP
 from ..tabular.problem import Problem, phases
 from ..types import AnyArray
 from .action_values import untouched_table
 from .control import AbstractControl
 from .control_truth import Truth, greedy_returns, truth
+from .dyna import DynaQ, DynaQPlus
 from .dynamics import DRAWS, Dynamics, Place, dynamics
 
 
@@ -127,14 +130,20 @@ def control(
     pair whose state is not terminal; a large one is optimistic and explores.
     **Raises:** `ValueError` for numbers out of range, an `initial_value` that is not finite, an
     episode that could begin in a terminal state, a problem whose change would come after the last
-    step, and as `solve`.
+    step, more than there is room for, and as `solve`.
     """
+    if isinstance(problem, AbstractMDP):
+        raise ValueError(
+            f"`problem` is an MDP, a {type(problem).__name__}: give a Problem, `rtg.problem(name)` "
+            "or `rtg.Problem(name=..., mdp=mdp, source=...)`."
+        )
     validate.instance("problem", problem, Problem)
     validate.instance("method", method, AbstractControl)
     validate.count("steps", steps)
     validate.count("seeds", seeds)
     validate.whole_seed("seed", seed)
     validate.in_interval("initial_value", initial_value, -np.inf, np.inf)
+    _check_room(problem.mdp, method, steps, seeds)
     starts, forms = zip(*phases(problem), strict=True)
     ends, which = _points(starts, steps)
     limit = environment_of(problem).max_steps
@@ -168,6 +177,25 @@ def control(
         action_values=learned,
         truth=truths[-1],
         seconds=seconds,
+    )
+
+
+def _check_room(mdp: AbstractMDP, method: AbstractControl, steps: int, seeds: int) -> None:
+    number = jnp.dtype(jnp.result_type(float)).itemsize
+    stretch, draws = -(-steps // POINTS), 1 + method.num_draws + DRAWS
+    plans = isinstance(method, DynaQ | DynaQPlus)
+    require_room(
+        side_by_side(seeds) * stretch * draws * number,
+        what=f"`steps` {steps:,}",
+        detail=f"{draws:,} random numbers for each of {stretch:,} steps at once",
+        lower="`steps` or `planning_steps`" if plans else "`steps`",
+    )
+    states, pairs = mdp.num_states, mdp.num_states * mdp.num_actions
+    require_room(
+        seeds * (2 * pairs * number + 3 * POINTS * states * 4),  # stacked, and in one axis
+        what=f"`seeds` {seeds:,}",
+        detail=f"each {pairs:,} action values, and {POINTS} greedy policies of {states:,} states",
+        lower="`seeds`",
     )
 
 

@@ -16,16 +16,19 @@ from numpy.typing import ArrayLike
 from .. import validate
 from ..approximation.fixed_points import on_policy_distribution
 from ..approximation.values import AbstractValues, TabularValues
-from ..programs import spread
+from ..memory import bytes_of, require_room
+from ..programs import side_by_side, spread
 from ..statistics import Interval, stratified_bootstrap
 from ..tabular.checks import as_floats
 from ..tabular.evaluation import state_values
 from ..tabular.mdp import AbstractMDP
+from ..tabular.problem import Problem
 from ..types import AnyArray
 from .averaging import Averaging
 from .dynamics import DRAWS, Dynamics, Place, dynamics
 from .prediction import AbstractPredictor, Estimate, spread_value
 from .prediction_monte_carlo import MonteCarlo
+from .prediction_n_step import NStepTD
 
 
 # Steps whose uniform numbers are made at once.
@@ -96,10 +99,12 @@ def predict(
     a table. `averaging`: of errors, over states as in the book's chapters 6 and 7, or over steps,
     $\sqrt{\overline{VE}}$ with the on-policy distribution (eq. 9.1), as in chapter 9.
     **Raises:** `ValueError` for a number out of range, a policy of another shape or with rows that
-    are no distribution, features of the wrong width, values that do not exist at γ = 1, and for
-    Monte Carlo if episodes never end.
+    are no distribution, features of the wrong width, values that do not exist at γ = 1, more than
+    there is room for, and for Monte Carlo if episodes never end.
     """
     validate.instance("method", method, AbstractPredictor)
+    if isinstance(mdp, Problem):
+        raise ValueError(f"`mdp` is the problem {mdp.name!r}: give its `mdp`, as in problem.mdp.")
     validate.instance("mdp", mdp, AbstractMDP)
     sizes = _checked_sizes(step_sizes)
     _check_numbers(episodes, seeds, seed)
@@ -111,6 +116,7 @@ def predict(
     counted = visited & ~np.asarray(mdp.terminal)
     share = counted if averaging is Averaging.STATES else on_policy_distribution(mdp, policy)
     learner = _checked_values(values, world, initial_value)
+    _check_room(method, learner, len(sizes), seeds, episodes, max_steps)
     setting = _setting(world, policy, exact, share / share.sum(), learner)
     runs = _runs(method, setting, sizes, jr.split(jr.key(seed), seeds), episodes)
     shaped = lambda x: np.asarray(x).reshape(len(sizes), seeds, *x.shape[1:])
@@ -286,6 +292,34 @@ def _check_numbers(episodes: int, seeds: int, seed: int) -> None:
     validate.count("episodes", episodes)
     validate.count("seeds", seeds)
     validate.whole_seed("seed", seed)
+
+
+def _check_room(
+    method: AbstractPredictor,
+    values: AbstractValues,
+    num_sizes: int,
+    seeds: int,
+    episodes: int,
+    max_steps: int,
+) -> None:
+    begin = lambda: method.init(values, values.init(jr.key(0)), max_steps=max_steps)
+    estimate: Estimate = jax.eval_shape(begin)
+    runs, number = num_sizes * seeds, jnp.dtype(jnp.result_type(float)).itemsize
+    weights = bytes_of(estimate.weights)
+    require_room(
+        runs * (weights + number * (values.num_states + episodes)),
+        what=f"{num_sizes} step size(s) × `seeds` {seeds:,} × `episodes` {episodes:,}",
+        detail=f"each seed an error an episode and {weights // number:,} weights",
+        lower="`seeds`, `episodes` or the number of `step_sizes`",
+    )
+    by_kind = {MonteCarlo: ("`max_steps`", max_steps), NStepTD: ("`n`", getattr(method, "n", 0))}
+    name, value = by_kind.get(type(method), ("the number of features", weights // number))
+    require_room(
+        side_by_side(runs) * bytes_of(estimate),
+        what=f"{name} {value:,}",
+        detail=f"what {type(method).__name__} remembers",
+        lower=name,
+    )
 
 
 def _check_ending(method: AbstractPredictor, world: Dynamics, visited: np.ndarray) -> None:

@@ -47,7 +47,9 @@ def gymnasium_problem(name: str) -> Problem:
         if table is None or initial is None:
             raise ValueError(
                 f"Gymnasium's {name!r} publishes no table of its dynamics: it lacks `P` or "
-                "`initial_state_distrib`."
+                "`initial_state_distrib`. Prediction and exact solutions are for finite MDPs, "
+                "which `rtg list` shows; in an environment written in JAX learns `rtg control "
+                "METHOD NAME --features tiles`, in all `rtg train`."
             )
         kind = _kind(env.spec)
         discount = 1.0 if kind in ("cliffwalking", "taxi") else 0.99
