@@ -364,7 +364,10 @@ OUT_OF_RANGE = [
 
 BOLTZMANN = {"exploration": Exploration.BOLTZMANN}
 EXCLUDED = [
-    ({"loss": ValueLoss.SQUARED, "huber_delta": 1.0}, "`huber_delta` is for `loss` huber, not for squared, which"),
+    (
+        {"loss": ValueLoss.SQUARED, "huber_delta": 1.0},
+        "`huber_delta` is for `loss` huber, not for squared, which",
+    ),
     ({"temperature_start": 1.0}, "`temperature_start` is for boltzmann exploration, which is not"),
     ({"temperature_end": 0.1}, "`temperature_end` is for boltzmann exploration, which is not"),
     ({"temperature_updates": 9}, "`temperature_updates` is for boltzmann exploration, which is"),
