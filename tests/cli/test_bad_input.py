@@ -173,7 +173,7 @@ SIZES = {
     ),
     "steps of a table": (
         ["control", "q-learning", "Chain", "--steps", "1000000000000000"],
-        "`steps` 1,000,000,000,000,000 needs .*: lower `steps`.$",
+        "`steps` must be below 2.*31 = 2,147,483,648; got 1,000,000,000,000,000.$",
     ),
     "seeds of a table": (
         ["control", "q-learning", "FrozenLake-v1", "--seeds", "1000000"],

@@ -112,6 +112,7 @@ def test_the_seed_says_it_all():
             r"`problem` is an MDP, .*: give a Problem, `rtg.problem\(name\)` or `rtg.Problem",
         ),
         (lambda: control(problem("Chain"), QLearning(), steps=0), "`steps`.*got 0"),
+        (lambda: control(problem("Chain"), QLearning(), steps=2**31), "`steps` must be below 2"),
         (lambda: control(problem("Chain"), QLearning(), seeds=0), "`seeds`.*got 0"),
         (lambda: control(problem("Chain"), QLearning(), seed=-1), "`seed`.*got -1"),
         (

@@ -140,6 +140,8 @@ def control(
     validate.instance("problem", problem, Problem)
     validate.instance("method", method, AbstractControl)
     validate.count("steps", steps)
+    if steps >= 2**31:
+        raise ValueError(f"`steps` must be below 2**31 = {2**31:,}; got {steps:,}.")
     validate.count("seeds", seeds)
     validate.whole_seed("seed", seed)
     validate.in_interval("initial_value", initial_value, -np.inf, np.inf)
