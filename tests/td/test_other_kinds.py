@@ -11,9 +11,10 @@ CALLS = {
     "rtg.MonteCarlo(visits='every')": "`visits` must be one of Visits.FIRST, Visits.EVERY; got 'e",
     "rtg.TDLambda(trace='dutch')": "`trace` must be one of Trace.ACCUMULATING, ",
     "rtg.control('Chain', rtg.QLearning())": "`problem` must be one of Problem; got 'Chain'.",
+    "rtg.control(chain.mdp, rtg.QLearning())": "`problem` is an MDP, a SuccessorMDP: give a Prob",
     "rtg.control(chain, rtg.QLearning)": "`method` must be one of QLearning, ",
     "rtg.control(chain, rtg.QLearning(), steps='5')": "`steps` must be a whole number, at least 1",
-    "rtg.predict(rtg.TD0(), chain, even, step_sizes=[0.1])": "`mdp` must be one of TabularMDP, Su",
+    "rtg.predict(rtg.TD0(), chain, even, step_sizes=[0.1])": "`mdp` is the problem 'Chain': give",
     "rtg.predict(rtg.TD0(), chain.mdp, even, step_sizes=0.1)": "`step_sizes` must be a list of at",
     "rtg.predict(rtg.TD0, chain.mdp, even, step_sizes=[0.1])": "`method` must be one of TD0, ",
 }
