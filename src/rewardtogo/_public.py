@@ -24,11 +24,18 @@ from .approximation.controlling import (
     LinearControl as LinearControl,
     linear_control as linear_control,
 )
+from .approximation.environment_prediction import (
+    EnvironmentPrediction as EnvironmentPrediction,
+    LinearFunction as LinearFunction,
+    NetworkFunction as NetworkFunction,
+    predict_environment as predict_environment,
+)
 from .approximation.fixed_points import (
     monte_carlo_projection as monte_carlo_projection,
     on_policy_distribution as on_policy_distribution,
     td_fixed_point as td_fixed_point,
 )
+from .approximation.following import Followed as Followed, returns_from as returns_from
 from .approximation.observations import state_observations as state_observations
 from .approximation.off_policy import (
     GTD2 as GTD2,

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int, Shaped
 
 from ..td.action_values import AbstractActionValues
 from ..td.step_sizes import AbstractStepSize
-from .features import AbstractFeatures, TileCoding
+from .features import AbstractFeatures, nonzero
 
 
 class LinearActionValues(AbstractActionValues):
@@ -48,12 +48,7 @@ class LinearActionValues(AbstractActionValues):
     def _active(
         self, state: Shaped[Array, " dims"]
     ) -> tuple[Int[Array, " active"], Float[Array, " active"]]:
-        """The features that are not 0, or all of them, and their values."""
-        seen = state.astype(self.weights.dtype)
-        if isinstance(self.features, TileCoding):
-            index = self.features.active(seen)
-            return index, jnp.ones(len(index), self.weights.dtype)
-        return jnp.arange(self.features.size), self.features(seen)
+        return nonzero(self.features, state.astype(self.weights.dtype))
 
 
 def linear_action_values(features: AbstractFeatures, num_actions: int) -> LinearActionValues:

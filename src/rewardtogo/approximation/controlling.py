@@ -66,7 +66,7 @@ def linear_control(
     that are no numbers, features of another width, a method that keeps tables, and more runs than
     there is room for.
     """
-    _check_numbers(step_sizes, discount, episodes=episodes, seeds=seeds)
+    check_numbers(step_sizes, discount, episodes=episodes, seeds=seeds)
     validate.whole_seed("seed", seed)
     if not isinstance(method, QLearning | Sarsa | ExpectedSarsa):
         raise ValueError(
@@ -215,7 +215,8 @@ def _check_room(num_sizes: int, seeds: int, episodes: int, num_weights: int) -> 
     )
 
 
-def _check_numbers(step_sizes: Sequence[float], discount: float, **counts: int) -> None:
+def check_numbers(step_sizes: Sequence[float], discount: float, **counts: int) -> None:
+    """**Raises:** `ValueError` for one out of range."""
     if not len(step_sizes):
         raise ValueError("`step_sizes` is empty: at least one is needed.")
     for size in step_sizes:

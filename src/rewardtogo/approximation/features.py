@@ -256,6 +256,16 @@ class Table(AbstractFeatures):
         return jnp.asarray(self.matrix, seen.dtype)[seen[0].astype(jnp.int32)]
 
 
+def nonzero(
+    features: AbstractFeatures, observation: Float[Array, " dims"]
+) -> tuple[Int[Array, " nonzero"], Float[Array, " nonzero"]]:
+    """The features that are not 0, by their numbers, and their values; of most kinds all."""
+    if isinstance(features, TileCoding):
+        index = features.active(observation)
+        return index, jnp.ones(len(index), observation.dtype)
+    return jnp.arange(features.size), features(observation)
+
+
 def _check_range(low: tuple[float, ...], high: tuple[float, ...]) -> None:
     if len(low) != len(high) or not low:
         raise ValueError(

@@ -1,8 +1,7 @@
-r"""A fixed policy in an environment: nothing is left to choose, and control becomes prediction.
+r"""A fixed policy in an environment: an environment of one action, and exact values of it.
 
-SARSA with one action is semi-gradient TD(0): `linear_control` on `Followed` learns
-$\hat v(s) = w^\top x(s)$ of the policy. Where dynamics and policy are deterministic, one episode
-from a state is its exact value: `returns_from`.
+`predict_environment` learns the policy's values. Where dynamics and policy are
+deterministic, one episode from a state is its exact value: `returns_from`.
 """
 
 from collections.abc import Callable
