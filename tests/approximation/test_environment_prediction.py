@@ -127,7 +127,7 @@ def test_values_of_a_policy_on_the_mountain_car(method, function, size):
     grid = np.stack(np.meshgrid(*sides), axis=-1).reshape(-1, 2).astype(np.float32)
     exact, env = returns_from(CAR, push, grid), Followed(CAR, push, anywhere=True)
     run = predict_environment(
-        method, env, function, step_sizes=[size], episodes=1000, seeds=2, max_steps=1000
+        method, env, function, step_sizes=[size], episodes=2000, seeds=2, max_steps=1000
     )
     error = np.sqrt(np.mean((run.values(grid)[0] - exact) ** 2, axis=-1))
     assert exact.std() > 25 and np.all(error < 0.6 * exact.std())
