@@ -21,20 +21,23 @@ from jaxtyping import Array, Float, Key
 from rewardtogo._scan import filter_scan
 from rewardtogo.algorithms.reinforce import REINFORCE, Baseline, REINFORCEState
 from rewardtogo.algorithms.reinforce_baselines import WithBaseline
-from rewardtogo.cli.machine import prepare
-from rewardtogo.drawing import new_figure, save_figure
-from rewardtogo.fit import fit
+from rewardtogo.devices import prepare
+from rewardtogo.figures import new_figure, save_figure
+from rewardtogo.files import read_json
 from rewardtogo.nn.policies import EntropicPolicy, Sampled
-from rewardtogo.plot import TRAINED
 from rewardtogo.recipes import REINFORCERecipe
 from rewardtogo.recipes.ingredients import Ingredients
-from rewardtogo.results import evaluation_from_json
-from rewardtogo.runs import RunFolder, read_json, read_rows
-from rewardtogo.settings import RunSettings, Settings
-from rewardtogo.sources.episodes import EpisodeBatch, Episodes
+from rewardtogo.runs.evaluation import evaluation_from_json
+from rewardtogo.runs.fit import fit
+from rewardtogo.runs.folder import RunFolder
+from rewardtogo.runs.learning_curves import TRAINED
+from rewardtogo.runs.metrics import read_rows
+from rewardtogo.runs.settings import RunSettings, Settings
+from rewardtogo.sources.episodes import Episodes
+from rewardtogo.sources.task import make_world
 from rewardtogo.statistics import CurveBand, curve_band
-from rewardtogo.train import build_program, train
-from rewardtogo.worlds import make_world
+from rewardtogo.training.train import build_program, train
+from rewardtogo.types import EpisodeBatch
 
 
 if TYPE_CHECKING:

@@ -17,12 +17,13 @@ from benchmarks import machine
 from experiments.finished import found_in, last_of, seconds_of
 from rewardtogo import validate
 from rewardtogo.cli.flags import parse
-from rewardtogo.cli.machine import prepare
-from rewardtogo.drawing import new_figure, save_figure
-from rewardtogo.fit import fit
+from rewardtogo.devices import prepare
+from rewardtogo.figures import new_figure, save_figure
 from rewardtogo.recipes import DQNRecipe, default_recipe
-from rewardtogo.runs import RunFolder, read_rows
-from rewardtogo.settings import RunSettings, Settings
+from rewardtogo.runs.fit import fit
+from rewardtogo.runs.folder import RunFolder
+from rewardtogo.runs.metrics import read_rows
+from rewardtogo.runs.settings import RunSettings, Settings
 from rewardtogo.statistics import Interval, stratified_bootstrap
 
 

@@ -19,20 +19,19 @@ from jaxtyping import Float
 
 from rewardtogo import validate
 from rewardtogo.cli.flags import parse
-from rewardtogo.cli.machine import prepare
-from rewardtogo.drawing import new_figure, save_figure
-from rewardtogo.programs import spread
+from rewardtogo.devices import prepare, spread
+from rewardtogo.figures import new_figure, save_figure
 from rewardtogo.statistics import curve_band
-from rewardtogo.tabular.catalogue import problem
-from rewardtogo.td.action_values import untouched_table
-from rewardtogo.td.control import AbstractControl
-from rewardtogo.td.control_report import mean_over_seeds
-from rewardtogo.td.control_truth import truth
-from rewardtogo.td.controlling import Draws, Tally, Walk, control, stepped, world
-from rewardtogo.td.dyna import DynaQ, DynaQPlus
-from rewardtogo.td.dynamics import DRAWS, dynamics
-from rewardtogo.td.exploration import EpsilonGreedyExploration
-from rewardtogo.td.step_sizes import ConstantStepSize
+from rewardtogo.tabular.problems.catalogue import problem
+from rewardtogo.td.control.dyna import DynaQ, DynaQPlus
+from rewardtogo.td.control.one_step import AbstractControl
+from rewardtogo.td.control.optimum import truth
+from rewardtogo.td.control.report import mean_over_seeds
+from rewardtogo.td.control.run import Draws, Tally, Walk, control, stepped, world
+from rewardtogo.td.steps.dynamics import DRAWS, dynamics
+from rewardtogo.td.steps.exploration import EpsilonGreedyExploration
+from rewardtogo.td.steps.step_sizes import ConstantStepSize
+from rewardtogo.td.values.action_values import untouched_table
 
 
 if TYPE_CHECKING:

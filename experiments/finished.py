@@ -4,8 +4,9 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from rewardtogo.results import Evaluation, evaluation_from_json
-from rewardtogo.runs import RunFolder, read_json
+from rewardtogo.files import read_json
+from rewardtogo.runs.evaluation import Evaluation, evaluation_from_json
+from rewardtogo.runs.folder import RunFolder
 
 
 def found_in(folder: RunFolder) -> Evaluation:

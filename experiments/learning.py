@@ -17,15 +17,16 @@ from experiments.finished import found_in as found_in
 from rewardtogo import validate
 from rewardtogo.algorithms.ppo import Objective
 from rewardtogo.algorithms.reinforce import Baseline
-from rewardtogo.cli.machine import prepare
-from rewardtogo.fit import fit
-from rewardtogo.plot import learning_curves
+from rewardtogo.devices import prepare
 from rewardtogo.recipes import Recipe, default_recipe
-from rewardtogo.results import Evaluation
-from rewardtogo.runs import RunFolder, read_rows
-from rewardtogo.settings import RunSettings, Settings
+from rewardtogo.runs.evaluation import Evaluation
+from rewardtogo.runs.fit import fit
+from rewardtogo.runs.folder import RunFolder
+from rewardtogo.runs.learning_curves import learning_curves
+from rewardtogo.runs.metrics import read_rows
+from rewardtogo.runs.settings import RunSettings, Settings
+from rewardtogo.sources.task import Backend
 from rewardtogo.statistics import Interval, stratified_bootstrap
-from rewardtogo.worlds import Backend
 
 
 SEEDS = 10

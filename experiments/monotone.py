@@ -12,15 +12,15 @@ import jax.random as jr
 import numpy as np
 from scipy.special import softmax
 
-from rewardtogo.drawing import new_figure, save_figure
-from rewardtogo.tabular.evaluation import expected_return
-from rewardtogo.tabular.garnet import garnet
-from rewardtogo.tabular.solvers.solve import solve
-from rewardtogo.tabular.trust_region import (
+from rewardtogo.figures import new_figure, save_figure
+from rewardtogo.tabular.exact.evaluation import expected_return
+from rewardtogo.tabular.exact.trust_region import (
     exact_trpo_step,
     lower_bound,
     monotone_policy_iteration,
 )
+from rewardtogo.tabular.problems.garnet import garnet
+from rewardtogo.tabular.solvers.solve import solve
 
 
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "monotone.png"

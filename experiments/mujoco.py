@@ -18,15 +18,17 @@ from benchmarks import machine
 
 from experiments.finished import found_in, seconds_of
 from rewardtogo import PPO, TRPO, validate
-from rewardtogo.cli.machine import prepare
-from rewardtogo.evaluate import Episodes
-from rewardtogo.fit import fit
-from rewardtogo.plot import learning_curves
+from rewardtogo.devices import prepare
+from rewardtogo.files import read_json, write_bytes, write_json
 from rewardtogo.recipes import PPORecipe, Recipe, TRPORecipe
-from rewardtogo.results import Evaluation, evaluation
-from rewardtogo.runs import RunFolder, read_json, read_rows, write_bytes, write_json
-from rewardtogo.settings import RunSettings, Settings
+from rewardtogo.runs.evaluation import Evaluation, evaluation
+from rewardtogo.runs.fit import fit
+from rewardtogo.runs.folder import RunFolder
+from rewardtogo.runs.learning_curves import learning_curves
+from rewardtogo.runs.metrics import read_rows
+from rewardtogo.runs.settings import RunSettings, Settings
 from rewardtogo.statistics import stratified_bootstrap
+from rewardtogo.training.evaluate import Episodes
 
 
 SEEDS, PEER_SEEDS = 5, 3

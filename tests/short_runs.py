@@ -17,8 +17,8 @@ from jax.experimental.compilation_cache import compilation_cache
 from safetensors.numpy import load_file
 
 import rewardtogo as rtg
-from rewardtogo import checkpoint
-from rewardtogo.settings import Settings
+from rewardtogo.runs import checkpoint
+from rewardtogo.runs.settings import Settings
 
 
 @functools.cache

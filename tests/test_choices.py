@@ -14,10 +14,10 @@ import rewardtogo as rtg
 from own_choices import STEPS, HostDoors
 from quick_compiles import quick_compiles  # noqa: F401
 from rewardtogo.recipes import RECIPES
-from rewardtogo.settings import Settings
+from rewardtogo.runs.settings import Settings
+from rewardtogo.sources.task import make_world
 from rewardtogo.spaces import action_mask
-from rewardtogo.train import build_program, train
-from rewardtogo.worlds import make_world
+from rewardtogo.training.train import build_program, train
 
 
 UPDATES: dict[str, Any] = {

@@ -24,8 +24,8 @@ from rewardtogo.cli import (
 from rewardtogo.cli.main import main
 from rewardtogo.lab.theorems import THEOREMS
 from rewardtogo.recipes import RECIPES
-from rewardtogo.settings import RunSettings
-from rewardtogo.tabular.catalogue import problem_names
+from rewardtogo.runs.settings import RunSettings
+from rewardtogo.tabular.problems.catalogue import problem_names
 
 
 DOCS = Path(__file__).parents[1] / "docs"

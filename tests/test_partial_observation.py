@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import rewardtogo as rtg
-from rewardtogo.evaluate import make_evaluator
-from rewardtogo.keeping import read_settings
 from rewardtogo.nn.recurrent import RecurrentActorCritic
-from rewardtogo.play import play
 from rewardtogo.recipes import RECIPES
-from rewardtogo.saved import SavedRun
-from rewardtogo.worlds import HostWorld, JaxWorld, make_world
+from rewardtogo.runs.load import SavedRun
+from rewardtogo.runs.play import play
+from rewardtogo.runs.resume import read_settings
+from rewardtogo.sources.task import HostWorld, JaxWorld, make_world
+from rewardtogo.training.evaluate import make_evaluator
 from short_runs import (
     cartpole_observations,
     compile_cache,  # noqa: F401

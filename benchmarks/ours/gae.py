@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.peers import gae_data
-from rewardtogo.cli.machine import prepare
+from rewardtogo.devices import prepare
 from rewardtogo.estimators.returns import generalised_advantage
 
 

@@ -9,14 +9,14 @@ import os
 import jax.random as jr
 
 from benchmarks.peers import lake
-from rewardtogo.cli.machine import prepare
-from rewardtogo.tabular.catalogue import problem
-from rewardtogo.td.control import QLearning
-from rewardtogo.td.control_truth import truth
-from rewardtogo.td.controlling import program, world
-from rewardtogo.td.dynamics import dynamics
-from rewardtogo.td.exploration import EpsilonGreedyExploration
-from rewardtogo.td.step_sizes import ConstantStepSize
+from rewardtogo.devices import prepare
+from rewardtogo.tabular.problems.catalogue import problem
+from rewardtogo.td.control.one_step import QLearning
+from rewardtogo.td.control.optimum import truth
+from rewardtogo.td.control.run import program, world
+from rewardtogo.td.steps.dynamics import dynamics
+from rewardtogo.td.steps.exploration import EpsilonGreedyExploration
+from rewardtogo.td.steps.step_sizes import ConstantStepSize
 
 
 def main() -> None:

@@ -9,9 +9,9 @@ import os
 import numpy as np
 
 from benchmarks.peers import mdps
-from rewardtogo.cli.machine import prepare
+from rewardtogo.devices import prepare
 from rewardtogo.tabular.mdp import AbstractMDP, tabular_mdp
-from rewardtogo.tabular.solution import Solution
+from rewardtogo.tabular.solvers.solution import Solution
 from rewardtogo.tabular.solvers.solve import solve
 from rewardtogo.tabular.successors import successor_mdp
 

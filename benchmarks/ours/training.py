@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import jax.random as jr
 
 from rewardtogo import build_program, make_world, train
-from rewardtogo.cli.machine import prepare
-from rewardtogo.loop import TrainState
+from rewardtogo.devices import prepare
 from rewardtogo.recipes import Recipe
-from rewardtogo.settings import to_json
-from rewardtogo.worlds import Backend
+from rewardtogo.runs.settings import to_json
+from rewardtogo.sources.task import Backend
+from rewardtogo.training.loop import TrainState
 
 
 PACKAGES = ["rewardtogo", "jax", "equinox", "optax", "gymnasium"]

@@ -1,5 +1,6 @@
 """The data contract: every array that crosses a wall between two rooms is named here once."""
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
@@ -47,3 +48,31 @@ class Replayed(eqx.Module):
 
     discount: Scalar | Float[AnyArray, "*batch"]  # of the successor's value: γᵐ, m steps later
     weight: Scalar | Float[AnyArray, "*batch"]  # of this step's loss
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimum:
+    """The largest expected sum of rewards, not discounted, of an episode cut after `steps` steps.
+
+    Exact over all policies, also those that see the time; no other can exceed it. `aliased`: the
+    learner does not see the state, as the optimal policy does, and may be bound to stay below.
+    """
+
+    value: float
+    steps: int
+    aliased: bool
+
+    def __str__(self) -> str:
+        if self.aliased:
+            return (
+                f"upper bound {self.value:.4g} "
+                f"(exact optimum where the state is seen, {self.steps} steps)"
+            )
+        return f"optimum {self.value:.4g} (exact, not discounted, {self.steps} steps)"
+
+
+class EpisodeBatch(eqx.Module):
+    """Episodes with axes `(time, episode)`; rows after an episode's end are outside the mask."""
+
+    transition: Transition
+    mask: Bool[AnyArray, "*batch time episode"]  # whether the step was taken

@@ -9,7 +9,7 @@ import pytest
 from rewardtogo.algorithms.actor_critic import OneStepActorCritic
 from rewardtogo.envs.tabular import TabularEnvironment
 from rewardtogo.envs.wrappers import TimeLimit
-from rewardtogo.lab.enumeration import enumerate_trajectories, probabilities
+from rewardtogo.lab.theorems.enumeration import enumerate_trajectories, probabilities
 from rewardtogo.nn.actor_critic import ActorCritic
 from rewardtogo.nn.encoders import Encoder
 from rewardtogo.nn.mlp import MLP, Linear
@@ -17,8 +17,8 @@ from rewardtogo.nn.policies import CategoricalPolicy
 from rewardtogo.nn.values import StateValue
 from rewardtogo.optim.step_rule import StepRule
 from rewardtogo.sources.rollout import Rollout
-from rewardtogo.tabular.evaluation import state_values
-from rewardtogo.tabular.gradient import gradient_by_autodiff
+from rewardtogo.tabular.exact.evaluation import state_values
+from rewardtogo.tabular.exact.gradient import gradient_by_autodiff
 from rewardtogo.tabular.mdp import tabular_mdp
 from rewardtogo.types import Transition
 

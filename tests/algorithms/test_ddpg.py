@@ -14,8 +14,8 @@ from rewardtogo.envs.probes import ContinuousTarget
 from rewardtogo.envs.wrappers import ScaledActions
 from rewardtogo.nn.deterministic import action_value, deterministic_actor
 from rewardtogo.recipes import DDPGRecipe
-from rewardtogo.train import build_program, train
-from rewardtogo.worlds import JaxWorld
+from rewardtogo.sources.task import JaxWorld
+from rewardtogo.training.train import build_program, train
 
 
 BATCH, KEY = 10, jr.key(7)

@@ -14,14 +14,14 @@ from jax.flatten_util import ravel_pytree
 
 from rewardtogo.algorithms.dpg import DPG, CompatibleValue, DPGModels, NextAction
 from rewardtogo.envs.linear_quadratic import LinearQuadratic
-from rewardtogo.lab.linear_quadratic import problem_of
+from rewardtogo.lab.theorems.linear_quadratic import problem_of
 from rewardtogo.nn.deterministic import deterministic_actor
 from rewardtogo.nn.encoders import encoder
 from rewardtogo.nn.polynomial import LinearPolicy, Polynomial
 from rewardtogo.recipes import DPGRecipe, default_recipe
-from rewardtogo.train import build_program, train
+from rewardtogo.sources.task import make_world
+from rewardtogo.training.train import build_program, train
 from rewardtogo.types import Transition
-from rewardtogo.worlds import make_world
 
 
 DTYPE = jnp.dtype("float64")

@@ -12,8 +12,8 @@ import pytest
 
 from algorithms.batches import DISCRETE, networks, random_batch
 from rewardtogo.algorithms.dqn import DQN, DQNState, ValueLoss, exchanged
-from rewardtogo.exploration import Exploration
 from rewardtogo.nn.build import Architecture
+from rewardtogo.nn.exploration import Exploration
 from rewardtogo.nn.values import MeanActionValues
 from rewardtogo.types import Replayed
 

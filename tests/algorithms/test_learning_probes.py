@@ -19,7 +19,7 @@ from rewardtogo.algorithms.sac import SAC
 from rewardtogo.algorithms.sac_v import SACV
 from rewardtogo.envs.probes import Chain, ContinuousTarget
 from rewardtogo.envs.wrappers import ScaledActions, TimeLimit
-from rewardtogo.exploration import Exploration
+from rewardtogo.nn.exploration import Exploration
 from rewardtogo.recipes import (
     A2CRecipe,
     ActorCriticRecipe,
@@ -31,8 +31,8 @@ from rewardtogo.recipes import (
     SACRecipe,
     SACVRecipe,
 )
-from rewardtogo.train import build_program, train
-from rewardtogo.worlds import JaxWorld
+from rewardtogo.sources.task import JaxWorld
+from rewardtogo.training.train import build_program, train
 
 
 LENGTH = 4

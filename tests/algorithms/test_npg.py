@@ -12,13 +12,14 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from algorithms.batches import CONTINUOUS, DISCRETE, networks, random_batch
-from rewardtogo.algorithms.npg import NPG, fit_critic, judge
+from rewardtogo.algorithms.minibatches import shuffled_rows
+from rewardtogo.algorithms.npg import NPG
 from rewardtogo.algorithms.ppo import PPO
-from rewardtogo.minibatches import shuffled_rows
+from rewardtogo.algorithms.trust_region import fit_critic, judge
 from rewardtogo.nn.actor_critic import Acted, ActorCritic
-from rewardtogo.optim.learner import learner
+from rewardtogo.optim.trainable import learner
 from rewardtogo.recipes import NPGRecipe
-from rewardtogo.worlds import make_world
+from rewardtogo.sources.task import make_world
 
 
 TIME, ENVS = 6, 4

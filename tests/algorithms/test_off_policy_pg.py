@@ -11,17 +11,16 @@ import pytest
 
 from lab.enumerated import ACTIONS, HORIZON, STATES, enumerated
 from rewardtogo.algorithms.off_policy_pg import ImportanceWeights, OffPolicyPG
-from rewardtogo.lab.comparison import named
-from rewardtogo.lab.exact_means import mean
-from rewardtogo.lab.sampling import episodes_of
+from rewardtogo.lab.comparison.exact_means import mean
+from rewardtogo.lab.comparison.run import named
+from rewardtogo.lab.comparison.sampling import episodes_of
 from rewardtogo.nn.distributions import Categorical
 from rewardtogo.nn.encoders import Encoder
 from rewardtogo.nn.mlp import MLP, Linear
 from rewardtogo.nn.policies import CategoricalPolicy
-from rewardtogo.sources.episodes import EpisodeBatch
-from rewardtogo.tabular.evaluation import finite_horizon_values
-from rewardtogo.tabular.occupancy import state_distributions
-from rewardtogo.types import Transition
+from rewardtogo.tabular.exact.evaluation import finite_horizon_values
+from rewardtogo.tabular.exact.occupancy import state_distributions
+from rewardtogo.types import EpisodeBatch, Transition
 
 
 DISCOUNT, CLIP = 0.9, 0.1

@@ -9,10 +9,10 @@ import numpy as np
 
 from rewardtogo.algorithms.dqn import DQN, ValueLoss
 from rewardtogo.envs.protocol import AbstractEnvironment, Step
-from rewardtogo.evaluate import make_evaluator
 from rewardtogo.recipes import DQNRecipe
-from rewardtogo.train import build_program, train
-from rewardtogo.worlds import JaxWorld
+from rewardtogo.sources.task import JaxWorld
+from rewardtogo.training.evaluate import make_evaluator
+from rewardtogo.training.train import build_program, train
 
 
 ACTIONS, MEAN, SEEDS = 10, -0.1, 4

@@ -9,15 +9,9 @@ import numpy as np
 import pytest
 
 from algorithms.batches import CONTINUOUS, DISCRETE, networks, random_batch
-from rewardtogo.algorithms.ppo import (
-    PPO,
-    AdvantageScale,
-    Objective,
-    Sample,
-    adapted,
-    explained_variance,
-)
-from rewardtogo.minibatches import shuffled_rows
+from rewardtogo.algorithms.minibatches import shuffled_rows
+from rewardtogo.algorithms.ppo import PPO, AdvantageScale, Objective, Sample, adapted
+from rewardtogo.estimators.diagnostics import explained_variance
 from rewardtogo.nn.actor_critic import AbstractActorCritic, Acted, ActorCritic
 from rewardtogo.nn.distributions import Categorical
 

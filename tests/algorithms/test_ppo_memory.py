@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from jaxtyping import Array, Float
 
+from rewardtogo.algorithms.minibatches import shuffled_sequences
 from rewardtogo.algorithms.ppo import PPO, AdvantageScale, recall
 from rewardtogo.envs.classic.cartpole import CartPole
 from rewardtogo.envs.wrappers import TimeLimit
-from rewardtogo.minibatches import shuffled_sequences
 from rewardtogo.nn.actor_critic import AbstractActorCritic
 from rewardtogo.nn.distributions import Categorical
 from rewardtogo.recipes import PPORecipe

@@ -12,15 +12,14 @@ import pytest
 
 from rewardtogo.algorithms.reinforce import REINFORCE, Baseline
 from rewardtogo.algorithms.reinforce_baselines import PastReturns, WithBaseline, past_returns
-from rewardtogo.lab.enumeration import enumerate_trajectories
+from rewardtogo.lab.theorems.enumeration import enumerate_trajectories
 from rewardtogo.nn.encoders import Encoder
 from rewardtogo.nn.mlp import MLP, Linear
 from rewardtogo.nn.policies import CategoricalPolicy
 from rewardtogo.nn.values import StateValue
-from rewardtogo.sources.episodes import EpisodeBatch
-from rewardtogo.tabular.garnet import garnet
-from rewardtogo.tabular.gradient import finite_horizon_gradient
-from rewardtogo.types import Transition
+from rewardtogo.tabular.exact.gradient import finite_horizon_gradient
+from rewardtogo.tabular.problems.garnet import garnet
+from rewardtogo.types import EpisodeBatch, Transition
 
 
 DISCOUNT, STATES, ACTIONS = 0.8, 3, 2

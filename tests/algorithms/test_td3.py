@@ -14,8 +14,8 @@ from rewardtogo.envs.probes import ContinuousTarget
 from rewardtogo.envs.wrappers import ScaledActions
 from rewardtogo.nn.deterministic import deterministic_actor
 from rewardtogo.recipes import TD3Recipe
-from rewardtogo.train import build_program, train
-from rewardtogo.worlds import JaxWorld
+from rewardtogo.sources.task import JaxWorld
+from rewardtogo.training.train import build_program, train
 
 
 BATCH, DELAY = 10, 3

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from algorithms.batches import CONTINUOUS, DISCRETE, networks, random_batch
-from rewardtogo.algorithms.npg import judge, natural_direction, policy_problem
 from rewardtogo.algorithms.ppo import PPO
 from rewardtogo.algorithms.trpo import TRPO, Divergence
+from rewardtogo.algorithms.trust_region import judge, natural_direction, policy_problem
 from rewardtogo.nn.actor_critic import Acted, ActorCritic
 from rewardtogo.recipes import TRPORecipe
-from rewardtogo.train import build_program, train
-from rewardtogo.worlds import make_world
+from rewardtogo.sources.task import make_world
+from rewardtogo.training.train import build_program, train
 
 
 TIME, ENVS = 6, 4

@@ -83,7 +83,7 @@ def nothing_is_compiled(monkeypatch):
     def fail(*args, **kwargs):
         raise AssertionError("a program was built")
 
-    module = importlib.import_module("rewardtogo.fit")
+    module = importlib.import_module("rewardtogo.runs.fit")
     monkeypatch.setattr(module, "build_program", fail)
 
 
@@ -225,7 +225,7 @@ SIZES = {
 @pytest.mark.parametrize("name", SIZES)
 def test_what_cannot_fit_is_refused(name, command, monkeypatch):
     words, said = SIZES[name]
-    monkeypatch.setattr("rewardtogo.memory.free_memory", lambda: 2**33)
+    monkeypatch.setattr("rewardtogo.free_memory.free_memory", lambda: 2**33)
     status, out, err = command(*words)
     assert (status, out) == (2, "")
     assert re.search(said, err) and err.count("\n") == 1, err

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from rewardtogo.td.control_methods import METHODS
+from rewardtogo.td.control.methods import METHODS
 
 
 LONGER = ("--steps", 4000, "--seeds", 2)

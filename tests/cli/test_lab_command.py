@@ -16,8 +16,8 @@ def nothing_is_sampled(monkeypatch):
     def fail(*args, **kwargs):
         raise AssertionError("something was sampled")
 
-    monkeypatch.setattr("rewardtogo.lab.comparison.compare", fail)
-    monkeypatch.setattr("rewardtogo.lab.running.run_theorems", fail)
+    monkeypatch.setattr("rewardtogo.lab.comparison.run.compare", fail)
+    monkeypatch.setattr("rewardtogo.lab.theorems.run.run_theorems", fail)
 
 
 @pytest.fixture

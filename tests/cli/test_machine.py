@@ -4,8 +4,8 @@ from pathlib import Path
 import jax
 import pytest
 
-from rewardtogo.cli import machine
-from rewardtogo.cli.machine import prepare
+from rewardtogo import devices as machine
+from rewardtogo.devices import prepare
 
 
 @pytest.fixture(autouse=True)

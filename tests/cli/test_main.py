@@ -94,7 +94,7 @@ def test_nothing_heavy_is_imported_for_a_word(word):
 
 
 LAZY = """
-import rewardtogo.train, rewardtogo.fit
+import rewardtogo.training.train, rewardtogo.runs.fit
 import rewardtogo as rtg
 assert callable(rtg.train) and callable(rtg.fit)
 assert set(rtg.__all__) <= set(dir(rtg))

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from rewardtogo import checkpoint
+from rewardtogo.runs import checkpoint
 from short_runs import assert_same_end, rows, scratch
 
 

@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from rewardtogo.tabular.catalogue import problem
-from rewardtogo.tabular.evaluation import state_values
+from rewardtogo.tabular.exact.evaluation import state_values
+from rewardtogo.tabular.problems.catalogue import problem
 
 
 def test_the_frozen_lake_is_solved_and_drawn(command, tmp_path):

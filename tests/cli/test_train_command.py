@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
-from rewardtogo import keeping
-from rewardtogo.keeping import read_settings
+from rewardtogo.runs import writer
+from rewardtogo.runs.resume import read_settings
 from short_runs import (
     assert_same_end,
     compile_cache,  # noqa: F401
@@ -108,7 +108,7 @@ OWN = (
 
 
 def test_an_environment_that_raises_is_told_with_its_code(command, tmp_path, monkeypatch):
-    monkeypatch.setattr(keeping, "SAVING_SHARE", 1e9)  # save at every report
+    monkeypatch.setattr(writer, "SAVING_SHARE", 1e9)  # save at every report
     words = ("--env-arg", "trouble=raise", "--env-arg", "at=150")
     status, out, err = command(*OWN, *words)
     assert (status, out) == (1, "")

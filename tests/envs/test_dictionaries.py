@@ -12,7 +12,7 @@ from quick_compiles import quick_compiles  # noqa: F401
 from rewardtogo.envs.check import check
 from rewardtogo.envs.factory import make_host, unsupported_space
 from rewardtogo.envs.host import InProcess
-from rewardtogo.settings import Settings
+from rewardtogo.runs.settings import Settings
 
 
 NAME = "own_images:ToldSpot-v0"

@@ -156,7 +156,7 @@ def test_workers_have_it_too():
 
 def test_continuous_actions_are_those_the_environment_was_given():
     """Clipped to the bounds and in the environment's units, where a policy acts in [−1, 1]."""
-    from rewardtogo.worlds import JaxWorld, make_world
+    from rewardtogo.sources.task import JaxWorld, make_world
 
     world = make_world("Pendulum-v1", num_seeds=1, run_seed=0, history=History(past_action=True))
     assert isinstance(world, JaxWorld) and world.max_steps == 200

@@ -11,22 +11,17 @@ import pytest
 import rewardtogo as rtg
 from rewardtogo.envs.check import check
 from rewardtogo.envs.registry import is_jax_environment, make
-from rewardtogo.envs.tabular import (
-    Optimum,
-    TabularEnvironment,
-    TabularState,
-    environment_of,
-    exact_optimum,
-)
+from rewardtogo.envs.tabular import TabularEnvironment, TabularState, environment_of, exact_optimum
 from rewardtogo.envs.wrappers import TimeLimit
-from rewardtogo.plot import figure
-from rewardtogo.tabular.catalogue import problem, problem_names
-from rewardtogo.tabular.files import write_mdp
-from rewardtogo.tabular.garnet import garnet
+from rewardtogo.runs.learning_curves import figure
+from rewardtogo.sources.task import make_world
 from rewardtogo.tabular.mdp import tabular_mdp
-from rewardtogo.tabular.problem import Problem
+from rewardtogo.tabular.problems.catalogue import problem, problem_names
+from rewardtogo.tabular.problems.files import write_mdp
+from rewardtogo.tabular.problems.garnet import garnet
+from rewardtogo.tabular.problems.problem import Problem
 from rewardtogo.tabular.successors import mdp_from_outcomes
-from rewardtogo.worlds import make_world
+from rewardtogo.types import Optimum
 from short_runs import (
     compile_cache,  # noqa: F401
     scratch,

@@ -8,9 +8,9 @@ import pytest
 
 from rewardtogo.estimators.off_policy import retrace, vtrace
 from rewardtogo.estimators.returns import generalised_advantage, n_step_returns
-from rewardtogo.lab.enumeration import enumerate_trajectories, probabilities
-from rewardtogo.tabular.evaluation import finite_horizon_values
-from rewardtogo.tabular.garnet import garnet
+from rewardtogo.lab.theorems.enumeration import enumerate_trajectories, probabilities
+from rewardtogo.tabular.exact.evaluation import finite_horizon_values
+from rewardtogo.tabular.problems.garnet import garnet
 
 
 TIME, BATCH = 9, (2, 3)

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from rewardtogo.algorithms.a2c import A2C, ReturnTarget
-from rewardtogo.lab.enumeration import enumerate_trajectories, probabilities
+from rewardtogo.lab.theorems.enumeration import enumerate_trajectories, probabilities
 from rewardtogo.nn.encoders import Encoder
 from rewardtogo.nn.mlp import MLP, Linear
 from rewardtogo.nn.policies import CategoricalPolicy
 from rewardtogo.nn.values import StateValue
-from rewardtogo.tabular.evaluation import action_values, expected_return, state_values
-from rewardtogo.tabular.garnet import garnet
-from rewardtogo.tabular.occupancy import occupancy, state_distributions
+from rewardtogo.tabular.exact.evaluation import action_values, expected_return, state_values
+from rewardtogo.tabular.exact.occupancy import occupancy, state_distributions
+from rewardtogo.tabular.problems.garnet import garnet
 from rewardtogo.types import Transition
 
 

@@ -12,13 +12,13 @@ import pytest
 
 from rewardtogo.estimators import baselines
 from rewardtogo.estimators.returns import generalised_advantage, reward_to_go
-from rewardtogo.lab.enumeration import enumerate_trajectories
+from rewardtogo.lab.theorems.enumeration import enumerate_trajectories
 from rewardtogo.losses.policy_gradient import score_function
 from rewardtogo.nn.distributions import Categorical
-from rewardtogo.tabular.evaluation import finite_horizon_values
-from rewardtogo.tabular.garnet import garnet
-from rewardtogo.tabular.gradient import finite_horizon_gradient
-from rewardtogo.tabular.occupancy import state_distributions
+from rewardtogo.tabular.exact.evaluation import finite_horizon_values
+from rewardtogo.tabular.exact.gradient import finite_horizon_gradient
+from rewardtogo.tabular.exact.occupancy import state_distributions
+from rewardtogo.tabular.problems.garnet import garnet
 
 
 HORIZON = 3

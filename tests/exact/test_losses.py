@@ -4,9 +4,9 @@ import jax.random as jr
 import pytest
 
 from rewardtogo.losses.policy_gradient import clipped_surrogate, score_function
-from rewardtogo.tabular.evaluation import advantages, expected_return
-from rewardtogo.tabular.garnet import garnet
-from rewardtogo.tabular.occupancy import occupancy
+from rewardtogo.tabular.exact.evaluation import advantages, expected_return
+from rewardtogo.tabular.exact.occupancy import occupancy
+from rewardtogo.tabular.problems.garnet import garnet
 
 
 LOSSES = {

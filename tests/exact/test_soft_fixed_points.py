@@ -20,7 +20,7 @@ from rewardtogo.nn.build import Architecture
 from rewardtogo.nn.distributions import TanhGaussian
 from rewardtogo.nn.policies import CategoricalPolicy
 from rewardtogo.tabular.mdp import tabular_mdp
-from rewardtogo.tabular.soft import soft_policy_iteration
+from rewardtogo.tabular.solvers.soft import soft_policy_iteration
 from rewardtogo.types import Transition
 
 

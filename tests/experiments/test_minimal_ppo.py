@@ -11,10 +11,10 @@ from experiments import minimal_ppo
 from rewardtogo.algorithms.ppo import PPO
 from rewardtogo.envs.classic.cartpole import CartPole
 from rewardtogo.envs.wrappers import TimeLimit
-from rewardtogo.loop import Loop
 from rewardtogo.nn.actor_critic import ActorCritic
 from rewardtogo.nn.build import Architecture
 from rewardtogo.sources.rollout import Rollout
+from rewardtogo.training.loop import Loop
 
 
 SETTINGS = minimal_ppo.Settings(

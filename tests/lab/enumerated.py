@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
-from rewardtogo.lab.context import Setting, make_context
-from rewardtogo.lab.enumeration import enumerate_trajectories
-from rewardtogo.lab.sampling import episodes_of
+from rewardtogo.lab.comparison.context import Setting, make_context
+from rewardtogo.lab.comparison.sampling import episodes_of
+from rewardtogo.lab.theorems.enumeration import enumerate_trajectories
 from rewardtogo.tabular.mdp import tabular_mdp
 
 
@@ -103,6 +103,6 @@ def moments(discount, estimator):
 @functools.cache
 def compared(trajectories=60_000):
     """The lab's own answer, from samples."""
-    from rewardtogo.lab.comparison import compare
+    from rewardtogo.lab.comparison.run import compare
 
     return compare(enumerated(0.9).setting, trajectories=trajectories, key=jr.key(11))

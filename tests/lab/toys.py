@@ -3,7 +3,7 @@
 import jax.random as jr
 import numpy as np
 
-from rewardtogo.lab.theorem import Theorem, at_most, equal
+from rewardtogo.lab.theorems.theorem import Theorem, at_most, equal
 
 
 def _true(key):

@@ -17,7 +17,7 @@ from rewardtogo.algorithms.reinforce import REINFORCE, Baseline
 from rewardtogo.algorithms.sac import SAC, ActorTwinCritic
 from rewardtogo.nn.actor_critic import Acted, ActorCritic
 from rewardtogo.nn.policies import CategoricalPolicy
-from rewardtogo.sources.episodes import EpisodeBatch
+from rewardtogo.types import EpisodeBatch
 
 
 TIME, ENVS, DISCOUNT = 6, 4, 0.9

@@ -13,7 +13,7 @@ from rewardtogo.algorithms.off_policy_pg import ImportanceWeights, OffPolicyPG
 from rewardtogo.algorithms.reinforce import REINFORCE
 from rewardtogo.nn.actor_critic import ActorCritic
 from rewardtogo.optim.step_rule import StepRule
-from rewardtogo.sources.episodes import EpisodeBatch
+from rewardtogo.types import EpisodeBatch
 
 
 def close(ours, theirs):

@@ -12,8 +12,9 @@ from jax.flatten_util import ravel_pytree
 
 from algorithms.batches import CONTINUOUS, DISCRETE, networks, random_batch
 from quick_compiles import quick_compiles as quick_compiles
-from rewardtogo.algorithms.npg import NPG, judge, policy_problem
+from rewardtogo.algorithms.npg import NPG
 from rewardtogo.algorithms.trpo import TRPO, Divergence
+from rewardtogo.algorithms.trust_region import judge, policy_problem
 from rewardtogo.nn.actor_critic import ActorCritic
 
 

@@ -28,7 +28,6 @@ from rewardtogo.algorithms.trpo import TRPO
 from rewardtogo.envs.classic.cartpole import CartPole
 from rewardtogo.envs.classic.pendulum import Pendulum
 from rewardtogo.envs.wrappers import ScaledActions, TimeLimit
-from rewardtogo.loop import ENVIRONMENTS, warmup_gathers
 from rewardtogo.nn.actor_critic import ActorCritic
 from rewardtogo.nn.build import Architecture
 from rewardtogo.nn.deterministic import action_value, deterministic_actor
@@ -40,7 +39,8 @@ from rewardtogo.sources.host import HostEpisodes, HostRollout
 from rewardtogo.sources.prioritised import PrioritisedReplay
 from rewardtogo.sources.replay import Replay
 from rewardtogo.sources.rollout import Rollout
-from rewardtogo.train import build_program
+from rewardtogo.training.loop import ENVIRONMENTS, warmup_gathers
+from rewardtogo.training.train import build_program
 from sources.as_gym import pool_of
 
 

@@ -13,8 +13,8 @@ from loops.pairs import (
     prepared,
     run,
 )
-from rewardtogo.loop import drained
-from rewardtogo.train import train
+from rewardtogo.training.loop import drained
+from rewardtogo.training.train import train
 
 
 ITERATIONS = 5

@@ -2,11 +2,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from rewardtogo.losses.policy_gradient import (
-    clipped_surrogate,
-    importance_weighted,
-    score_function,
-)
+from rewardtogo.losses.policy_gradient import clipped_surrogate, importance_weighted, score_function
 
 
 CASES = [

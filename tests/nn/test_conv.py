@@ -18,7 +18,7 @@ from rewardtogo.nn.conv import Conv, image_encoder, is_image, layer_channels
 from rewardtogo.nn.encoders import Encoder
 from rewardtogo.nn.mlp import fan_in_uniform, orthogonal
 from rewardtogo.recipes import RECIPES, default_recipe
-from rewardtogo.settings import Settings
+from rewardtogo.runs.settings import Settings
 from short_runs import (
     assert_same_end,
     compile_cache,  # noqa: F401

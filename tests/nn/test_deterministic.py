@@ -9,12 +9,7 @@ import pytest
 
 from algorithms.batches import CONTINUOUS, networks
 from rewardtogo.nn.build import Architecture
-from rewardtogo.nn.deterministic import (
-    Noisy,
-    PointMass,
-    action_value,
-    deterministic_actor,
-)
+from rewardtogo.nn.deterministic import Noisy, PointMass, action_value, deterministic_actor
 
 
 @pytest.fixture

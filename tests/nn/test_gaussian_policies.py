@@ -12,7 +12,7 @@ import pytest
 
 from rewardtogo.nn.build import Architecture
 from rewardtogo.nn.policies import FixedGaussianPolicy, GaussianPolicy, StateGaussianPolicy
-from rewardtogo.optim.learner import learner
+from rewardtogo.optim.trainable import learner
 
 
 SEEN = gym.spaces.Box(-1.0, 1.0, (3,), np.float32)

@@ -10,11 +10,11 @@ import scipy.special
 
 from rewardtogo.losses.policy_gradient import clipped_surrogate, score_function
 from rewardtogo.nn.softmax_linear import SoftmaxLinearPolicy, tabular_softmax
-from rewardtogo.optim.learner import learner
-from rewardtogo.tabular.evaluation import advantages
-from rewardtogo.tabular.garnet import garnet
-from rewardtogo.tabular.gradient import gradient_by_theorem
-from rewardtogo.tabular.occupancy import occupancy
+from rewardtogo.optim.trainable import learner
+from rewardtogo.tabular.exact.evaluation import advantages
+from rewardtogo.tabular.exact.gradient import gradient_by_theorem
+from rewardtogo.tabular.exact.occupancy import occupancy
+from rewardtogo.tabular.problems.garnet import garnet
 
 
 STATES, ACTIONS, FEATURES = 5, 3, 4

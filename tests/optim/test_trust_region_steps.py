@@ -19,10 +19,10 @@ from rewardtogo.optim.trust_region import (
     line_search,
     penalised_length,
 )
-from rewardtogo.tabular import natural, trust_region
-from rewardtogo.tabular.evaluation import advantages
-from rewardtogo.tabular.garnet import garnet
-from rewardtogo.tabular.occupancy import occupancy, visitation
+from rewardtogo.tabular.exact import natural, trust_region
+from rewardtogo.tabular.exact.evaluation import advantages
+from rewardtogo.tabular.exact.occupancy import occupancy, visitation
+from rewardtogo.tabular.problems.garnet import garnet
 
 
 @pytest.fixture(params=[DISCRETE, CONTINUOUS], ids=["discrete", "continuous"])

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from rewardtogo.envs.block import episode_seed
-from rewardtogo.host_program import CompiledBehaviour
 from rewardtogo.sources.fault import FIELDS
 from rewardtogo.sources.host import HostEpisodes, HostRollout
+from rewardtogo.training.host import CompiledBehaviour
 from sources.as_gym import pool_of
 from sources.toys import Counting, Walk, counted_by_hand, stepped_by_hand
 

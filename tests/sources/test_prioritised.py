@@ -11,11 +11,11 @@ import scipy.stats
 
 from rewardtogo.algorithms.protocol import AbstractErrorLearner
 from rewardtogo.algorithms.sac import SAC
-from rewardtogo.loop import Loop
 from rewardtogo.nn.policies import Explorer
 from rewardtogo.sources.prioritised import Chance, PrioritisedReplay, importance_weights
 from rewardtogo.sources.replay import Replay
 from rewardtogo.sources.rollout import Rollout
+from rewardtogo.training.loop import Loop
 from rewardtogo.types import Transition
 from sources.toys import Counting, Walk
 

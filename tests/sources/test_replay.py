@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from rewardtogo.host_program import CompiledBehaviour
 from rewardtogo.nn.policies import Explorer
 from rewardtogo.sources.host import HostRollout
 from rewardtogo.sources.n_step import n_step
 from rewardtogo.sources.replay import Replay
 from rewardtogo.sources.rollout import Rollout
+from rewardtogo.training.host import CompiledBehaviour
 from rewardtogo.types import Transition
 from sources.as_gym import pool_of
 from sources.toys import Counting, Walk

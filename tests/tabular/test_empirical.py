@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rewardtogo.tabular.empirical import empirical_mdp, visit_counts
-from rewardtogo.tabular.garnet import garnet
+from rewardtogo.tabular.problems.garnet import garnet
 from rewardtogo.tabular.successors import dense
 
 

@@ -2,8 +2,8 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from rewardtogo.tabular.garnet import garnet
 from rewardtogo.tabular.mdp import tabular_mdp
+from rewardtogo.tabular.problems.garnet import garnet
 
 
 P = np.array([[[0.5, 0.5], [1.0, 0.0]], [[0.0, 1.0], [0.0, 1.0]]])

@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from rewardtogo.tabular.catalogue import problem
-from rewardtogo.td.control import DoubleQLearning, QLearning
-from rewardtogo.td.controlling import control
-from rewardtogo.td.exploration import EpsilonGreedyExploration
-from rewardtogo.td.predicting import predict
-from rewardtogo.td.prediction import TD0
-from rewardtogo.td.prediction_monte_carlo import MonteCarlo, Visits
-from rewardtogo.td.prediction_n_step import NStepTD
-from rewardtogo.td.prediction_traces import TDLambda, Trace
-from rewardtogo.td.step_sizes import ConstantStepSize
+from rewardtogo.tabular.problems.catalogue import problem
+from rewardtogo.td.control.one_step import DoubleQLearning, QLearning
+from rewardtogo.td.control.run import control
+from rewardtogo.td.prediction.monte_carlo import MonteCarlo, Visits
+from rewardtogo.td.prediction.n_step import NStepTD
+from rewardtogo.td.prediction.one_step import TD0
+from rewardtogo.td.prediction.run import predict
+from rewardtogo.td.prediction.traces import TDLambda, Trace
+from rewardtogo.td.steps.exploration import EpsilonGreedyExploration
+from rewardtogo.td.steps.step_sizes import ConstantStepSize
 
 
 def walks(rng, length, left, episodes):

@@ -8,18 +8,18 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .. import validate
 from ..estimators import returns
+from ..estimators.diagnostics import explained_variance
 from ..estimators.normalise import standardise
 from ..losses.policy_gradient import score_function
 from ..losses.value import squared_error
 from ..nn.actor_critic import ActorCritic
 from ..nn.policies import EntropicPolicy, Sampled
 from ..nn.values import StateValue
-from ..optim.gauges import gradient_signal_to_noise
-from ..optim.learner import Learner, descend, learner
+from ..optim.diagnostics import gradient_signal_to_noise
 from ..optim.schedule import annealed
 from ..optim.step_rule import StepRule, step_rule
+from ..optim.trainable import Learner, descend, learner
 from ..types import Metrics, Scalar, Transition
-from .ppo import explained_variance
 from .protocol import AbstractAlgorithm
 
 

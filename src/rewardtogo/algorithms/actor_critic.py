@@ -13,8 +13,8 @@ from ..losses.q_learning import bellman_target
 from ..nn.actor_critic import ActorCritic
 from ..nn.policies import AbstractBehaviour, EntropicPolicy
 from ..nn.values import StateValue
-from ..optim.learner import Learner, descend, learner
 from ..optim.step_rule import StepRule, step_rule
+from ..optim.trainable import Learner, descend, learner
 from ..types import Metrics, Scalar, Transition
 from .a2c import policy_loss, value_loss
 from .protocol import AbstractAlgorithm

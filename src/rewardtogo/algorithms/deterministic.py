@@ -15,7 +15,7 @@ from ..losses.value import squared_error
 from ..nn.deterministic import ActionValue, DeterministicPolicy, PointMass
 from ..nn.policies import AbstractPolicy
 from ..nn.values import TwinActionValue
-from ..optim.learner import Learner, descend, learner
+from ..optim.trainable import Learner, descend, learner
 from ..types import Transition
 
 

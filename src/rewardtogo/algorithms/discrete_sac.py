@@ -12,8 +12,8 @@ from ..losses.q_learning import bellman_target, taken
 from ..losses.value import squared_error
 from ..nn.policies import CategoricalPolicy, Sampled
 from ..nn.values import TwinActionValues
-from ..optim.learner import Learner, descend, learner
 from ..optim.polyak import polyak
+from ..optim.trainable import Learner, descend, learner
 from ..types import Metrics, Scalar, Transition
 from .protocol import AbstractAlgorithm
 

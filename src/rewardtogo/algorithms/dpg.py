@@ -17,7 +17,7 @@ from ..losses.q_learning import bellman_target
 from ..nn.deterministic import Noisy, PointMass
 from ..nn.encoders import AbstractEncoder
 from ..nn.policies import AbstractPolicy
-from ..optim.learner import Learner, descend, learner
+from ..optim.trainable import Learner, descend, learner
 from ..types import Metrics, Scalar, Transition
 from .deterministic import chosen
 from .protocol import AbstractAlgorithm

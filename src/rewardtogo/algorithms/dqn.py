@@ -1,7 +1,7 @@
 """Deep Q-learning, Double, and with two networks. Mnih et al. (2015); van Hasselt et al."""
 
 import enum
-from typing import Any, assert_never
+from typing import assert_never
 
 import equinox as eqx
 import jax
@@ -11,15 +11,14 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from .. import validate
-from ..exploration import Exploration
 from ..losses.q_learning import bellman_target, double_q_value, max_value, taken
 from ..losses.value import huber, squared_error
-from ..nn.distributions import Categorical, EpsilonGreedy, boltzmann
+from ..nn.exploration import BoltzmannPolicy, EpsilonGreedyPolicy, Exploration
 from ..nn.policies import AbstractPolicy, Sampled
 from ..nn.values import AbstractActionValues, MeanActionValues
-from ..optim.learner import Learner, descend, learner
 from ..optim.polyak import polyak
 from ..optim.schedule import annealed, falling
+from ..optim.trainable import Learner, descend, learner
 from ..types import Metrics, Replayed, Scalar, Transition
 from .protocol import AbstractErrorLearner
 
@@ -29,32 +28,6 @@ class ValueLoss(enum.Enum):
 
     HUBER = "huber"
     SQUARED = "squared"
-
-
-class EpsilonGreedyPolicy(AbstractPolicy[EpsilonGreedy]):
-    """The best action by Q(s, ·), and with probability ε any action."""
-
-    action_values: AbstractActionValues
-    epsilon: Scalar
-
-    def __call__(self, observation: Any, memory: Any) -> tuple[EpsilonGreedy, Any]:
-        return EpsilonGreedy(self.action_values(observation), self.epsilon), memory
-
-    def initial_memory(self) -> Any:
-        return ()
-
-
-class BoltzmannPolicy(AbstractPolicy[Categorical]):
-    """π(a | s) ∝ exp(Q(s, a)/τ)."""
-
-    action_values: AbstractActionValues
-    temperature: Scalar
-
-    def __call__(self, observation: Any, memory: Any) -> tuple[Categorical, Any]:
-        return boltzmann(self.action_values(observation), self.temperature), memory
-
-    def initial_memory(self) -> Any:
-        return ()
 
 
 class Critic(eqx.Module):

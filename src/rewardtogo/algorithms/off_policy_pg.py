@@ -13,10 +13,9 @@ from ..estimators import baselines, importance
 from ..losses.policy_gradient import score_function
 from ..nn.distributions import AbstractEntropicDistribution
 from ..nn.policies import EntropicPolicy, SampledWithLogProb
-from ..optim.gauges import gradient_signal_to_noise
-from ..optim.learner import Learner, descend, learner, stepped_if
-from ..sources.episodes import EpisodeBatch
-from ..types import Metrics, Scalar
+from ..optim.diagnostics import gradient_signal_to_noise
+from ..optim.trainable import Learner, descend, learner, stepped_if
+from ..types import EpisodeBatch, Metrics, Scalar
 from .protocol import AbstractAlgorithm
 from .reinforce import per_episode, to_go
 

@@ -11,18 +11,19 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
 from .. import validate
 from .._scan import filter_scan
+from ..estimators.diagnostics import explained_variance
 from ..estimators.importance import effective_sample_share
 from ..estimators.normalise import standardise
 from ..estimators.returns import generalised_advantage
 from ..losses.policy_gradient import clipped_surrogate, importance_weighted
 from ..losses.value import clipped_value_error, squared_error
-from ..minibatches import shuffled_rows, shuffled_sequences
 from ..nn.actor_critic import AbstractActorCritic, Actor, SampledWithMemory, unroll
 from ..nn.distributions import AbstractEntropicDistribution
-from ..optim.gauges import gradient_signal_to_noise
-from ..optim.learner import Learner, descend, learner, stepped_if
+from ..optim.diagnostics import gradient_signal_to_noise
 from ..optim.schedule import annealed
+from ..optim.trainable import Learner, descend, learner, stepped_if
 from ..types import Metrics, Scalar, Transition
+from .minibatches import shuffled_rows, shuffled_sequences
 from .protocol import AbstractAlgorithm
 
 
@@ -289,10 +290,3 @@ def adapted(kl_coef: Float[Array, ""], kl: Float[Array, ""], *, target: Scalar) 
     """
     factor = jnp.where(kl < target / 1.5, 0.5, jnp.where(kl > 1.5 * target, 2.0, 1.0))
     return jnp.clip(kl_coef * factor.astype(kl_coef.dtype), *KL_COEF_RANGE)
-
-
-def explained_variance(
-    value: Float[Array, "*batch"], target: Float[Array, "*batch"]
-) -> Float[Array, ""]:
-    """1 − Var[G − V] / Var[G]: 1 is a perfect critic, 0 one no better than a constant."""
-    return 1 - jnp.var(target - value) / (jnp.var(target) + 1e-8)

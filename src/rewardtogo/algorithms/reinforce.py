@@ -13,10 +13,9 @@ from ..estimators import baselines
 from ..estimators.returns import reward_to_go
 from ..losses.policy_gradient import score_function
 from ..nn.policies import EntropicPolicy, Sampled
-from ..optim.gauges import gradient_signal_to_noise
-from ..optim.learner import Learner, apply_gradient, gradient, learner
-from ..sources.episodes import EpisodeBatch
-from ..types import Metrics, Scalar
+from ..optim.diagnostics import gradient_signal_to_noise
+from ..optim.trainable import Learner, apply_gradient, gradient, learner
+from ..types import EpisodeBatch, Metrics, Scalar
 from .protocol import AbstractAlgorithm
 from .reinforce_baselines import (
     AbstractBaseline,

@@ -17,8 +17,8 @@ from ..estimators import baselines
 from ..losses.value import squared_error
 from ..nn.policies import EntropicPolicy
 from ..nn.values import StateValue
-from ..optim.learner import Learner, descend, learner
-from ..sources.episodes import EpisodeBatch
+from ..optim.trainable import Learner, descend, learner
+from ..types import EpisodeBatch
 
 
 class Outcome(eqx.Module):

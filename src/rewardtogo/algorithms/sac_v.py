@@ -10,8 +10,8 @@ from ..losses.q_learning import bellman_target
 from ..losses.value import squared_error
 from ..nn.policies import Sampled, TanhGaussianPolicy
 from ..nn.values import StateValue, TwinActionValue
-from ..optim.learner import Learner, descend, learner
 from ..optim.polyak import polyak
+from ..optim.trainable import Learner, descend, learner
 from ..types import Metrics, Scalar, Transition
 from .deterministic import fit_critic
 from .protocol import AbstractAlgorithm

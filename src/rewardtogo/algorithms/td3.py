@@ -12,8 +12,8 @@ from ..losses.deterministic import smoothed_action
 from ..losses.q_learning import bellman_target
 from ..nn.deterministic import ActionValue, DeterministicPolicy, Noisy
 from ..nn.values import TwinActionValue
-from ..optim.learner import Learner
 from ..optim.polyak import polyak
+from ..optim.trainable import Learner
 from ..types import Metrics, Scalar, Transition
 from .deterministic import (
     ActorCriticState,

@@ -8,12 +8,14 @@ import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from .. import validate
+from ..estimators.diagnostics import explained_variance
 from ..nn.actor_critic import ActorCritic
 from ..nn.policies import EntropicPolicy, Sampled
-from ..optim.learner import learner
+from ..optim.trainable import learner
 from ..optim.trust_region import Vector, length_to, line_search, penalised_length
 from ..types import Metrics, Scalar, Transition
-from .npg import (
+from .protocol import AbstractAlgorithm
+from .trust_region import (
     NaturalDirection,
     PolicyProblem,
     TrustRegionState,
@@ -22,8 +24,6 @@ from .npg import (
     natural_direction,
     policy_problem,
 )
-from .ppo import explained_variance
-from .protocol import AbstractAlgorithm
 
 
 class Divergence(enum.Enum):

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import tyro
 
-from ..settings import env_args
-from ..worlds import Backend
+from ..runs.settings import env_args
+from ..sources.task import Backend
 from .flags import parse
 
 

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from .. import validate
-from ..exploration import Exploration
-from .flags import parse
+from ..nn.exploration import Exploration
+from .exploration import exploration_of
+from .flags import given, parse
 from .waiting import waiting
 
 
 if TYPE_CHECKING:
-    from .linear_control import LinearControlOptions
+    pass
 
 
 class Model(enum.Enum):
@@ -89,10 +90,10 @@ def run(argv: Sequence[str]) -> int:
         raise ValueError("name a method and a problem, as in: q-learning tabular:FrozenLake-v1.")
     validate.count("seeds", options.seeds)
     if options.picture is not None:
-        from ..drawing import require_writable
+        from ..figures import require_writable
 
         require_writable(options.picture)
-    from .machine import prepare
+    from ..devices import prepare
 
     prepare("cpu", options.seeds)
     return _learn(options, options.method, options.problem)
@@ -100,16 +101,21 @@ def run(argv: Sequence[str]) -> int:
 
 def _learn(options: Control, method: str, name: str) -> int:
     from ..envs.registry import jax_environments
-    from ..tabular.catalogue import problem
-    from ..td.control_methods import METHODS
-    from ..td.control_report import as_json, as_text, draw
-    from ..td.controlling import control
+    from ..tabular.problems.catalogue import problem
+    from ..td.control.methods import METHODS
+    from ..td.control.report import as_json, as_text, draw
+    from ..td.control.run import control
 
     validate.one_of("method", method, METHODS)
     if name in jax_environments():
         raise ValueError(f"{name} is no finite MDP: give `--features`, as in --features tiles.")
     own = _own(options, method)
-    learner = METHODS[method](exploration=exploration_of(options), **own)
+    learner = METHODS[method](
+        exploration=exploration_of(
+            options.exploration, epsilon=options.epsilon, temperature=options.temperature
+        ),
+        **own,
+    )
     named = problem(name, discount=options.discount)
     with waiting("learning", quiet=options.json):
         result = control(
@@ -135,8 +141,8 @@ def _learn(options: Control, method: str, name: str) -> int:
 
 def _own(options: Control, method: str) -> dict[str, Any]:
     """What this method takes besides exploration; what only others take is refused."""
-    from ..td.control_methods import METHODS
-    from ..td.models import Frequencies, LastOutcome
+    from ..td.control.methods import METHODS
+    from ..td.steps.models import Frequencies, LastOutcome
 
     models = {Model.LAST_OUTCOME: LastOutcome, Model.FREQUENCIES: Frequencies}
     given = {
@@ -158,27 +164,12 @@ def _own(options: Control, method: str) -> dict[str, Any]:
     return own | ({"step_size": _step_size(options)} if "step_size" in takes[method] else {})
 
 
-def exploration_of(options: "Control | LinearControlOptions"):
-    """What these flags say; **Raises:** `ValueError` for one that belongs to the other kind."""
-    from ..td.exploration import BoltzmannExploration, EpsilonGreedyExploration
-
-    if options.exploration is Exploration.BOLTZMANN:
-        validate.unused("epsilon", options.epsilon, "epsilon-greedy exploration")
-        return BoltzmannExploration(**_given(temperature=options.temperature))
-    validate.unused("temperature", options.temperature, "boltzmann exploration")
-    return EpsilonGreedyExploration(**_given(epsilon=options.epsilon))
-
-
 def _step_size(options: Control):
-    from ..td.step_sizes import ConstantStepSize, PolynomialStepSize
+    from ..td.steps.step_sizes import ConstantStepSize, PolynomialStepSize
 
     if options.step_size is None:
-        return PolynomialStepSize(**_given(exponent=options.exponent))
+        return PolynomialStepSize(**given(exponent=options.exponent))
     if options.exponent is not None:
         raise ValueError("`step_size` and `exponent` cannot be given together.")
     validate.in_interval("step_size", options.step_size, 0.0, 1.0, open_low=True)
     return ConstantStepSize(options.step_size)
-
-
-def _given(**values: float | None) -> dict[str, float]:
-    return {name: value for name, value in values.items() if value is not None}

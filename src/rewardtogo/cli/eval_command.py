@@ -8,7 +8,7 @@ from pathlib import Path
 import tyro
 
 from .. import validate
-from ..settings import Device
+from ..devices import Device
 from .flags import parse
 
 
@@ -38,9 +38,9 @@ def run(argv: Sequence[str]) -> int:
     )
     validate.count("episodes", options.episodes)
     validate.whole_seed("seed", options.seed)
-    from ..keeping import read_settings
-    from ..saved import SavedRun
-    from .machine import prepare
+    from ..devices import prepare
+    from ..runs.load import SavedRun
+    from ..runs.resume import read_settings
 
     prepare(options.device, read_settings(options.run).run.seeds or 1)
     saved = SavedRun(options.run, best=options.best)

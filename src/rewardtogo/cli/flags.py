@@ -92,3 +92,8 @@ def value_of(argv: Sequence[str], flag: str) -> str | None:
         if name.replace("_", "-") == flag:
             return value if equals else next(iter(argv[i + 1 :]), None)
     return None
+
+
+def given(**values: float | None) -> dict[str, float]:
+    """Those that were set, as arguments: what was not has its default."""
+    return {name: value for name, value in values.items() if value is not None}

@@ -62,20 +62,20 @@ def run(argv: Sequence[str]) -> int:
     if options.only:
         raise ValueError("`only` names theorems: it needs `theorems`.")
     if options.problem is None:
-        from ..tabular.catalogue import problem_names
+        from ..tabular.problems.catalogue import problem_names
 
         raise ValueError(f"which problem? One of {', '.join(problem_names())}.")
     return _estimators(options)
 
 
 def _estimators(options: Lab) -> int:
-    from ..drawing import require_writable
-    from ..lab.comparison import check_trajectories, compare, named
-    from ..lab.context import check_numbers, softmax_setting
-    from ..lab.picture import draw
-    from ..lab.table import table, to_json
-    from ..tabular.catalogue import problem
-    from .machine import prepare
+    from ..devices import prepare
+    from ..figures import require_writable
+    from ..lab.comparison.context import check_numbers, softmax_setting
+    from ..lab.comparison.figure import draw
+    from ..lab.comparison.run import check_trajectories, compare, named
+    from ..lab.comparison.table import table, to_json
+    from ..tabular.problems.catalogue import problem
 
     assert options.problem is not None
     check_numbers(horizon=options.horizon, batch=options.batch)
@@ -112,9 +112,9 @@ def _estimators(options: Lab) -> int:
 
 
 def _theorems(options: Lab) -> int:
-    from ..lab.running import chosen, outcomes_json, report, run_theorems
+    from ..devices import prepare
     from ..lab.theorems import THEOREMS
-    from .machine import prepare
+    from ..lab.theorems.run import chosen, outcomes_json, report, run_theorems
 
     if options.problem is not None:
         raise ValueError(f"`theorems` draw their own cases; got the problem {options.problem!r}.")

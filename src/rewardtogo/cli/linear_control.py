@@ -10,8 +10,8 @@ from pathlib import Path
 import tyro
 
 from .. import validate
-from ..exploration import Exploration
-from .control_command import exploration_of
+from ..nn.exploration import Exploration
+from .exploration import exploration_of
 from .flags import parse, require_options
 from .waiting import waiting
 
@@ -75,24 +75,28 @@ def run(argv: Sequence[str]) -> int:
         raise ValueError("name a method and an environment, as in: sarsa MountainCar-v0.")
     validate.count("seeds", options.seeds)
     if options.picture is not None:
-        from ..drawing import require_writable
+        from ..figures import require_writable
 
         require_writable(options.picture)
-    from .machine import prepare
+    from ..devices import prepare
 
     prepare("cpu", len(options.step_sizes) * options.seeds)
     return _learn(options)
 
 
 def _learn(options: LinearControlOptions) -> int:
-    from ..approximation.control_report import as_json, as_text, draw
-    from ..approximation.controlling import linear_control, observed_range
     from ..envs.registry import jax_environments, make
-    from ..tabular.catalogue import problem_names
-    from ..td.control_methods import METHODS
+    from ..tabular.problems.catalogue import problem_names
+    from ..td.control.linear_report import as_json, as_text, draw
+    from ..td.control.linear_run import linear_control, observed_range
+    from ..td.control.methods import METHODS
 
     validate.one_of("method", str(options.method), METHODS)
-    method = METHODS[str(options.method)](exploration=exploration_of(options))
+    method = METHODS[str(options.method)](
+        exploration=exploration_of(
+            options.exploration, epsilon=options.epsilon, temperature=options.temperature
+        )
+    )
     name = str(options.environment)
     if name in problem_names() and name not in jax_environments():
         raise ValueError(
@@ -130,7 +134,7 @@ def _learn(options: LinearControlOptions) -> int:
 
 
 def _features(options: LinearControlOptions, low: tuple[float, ...], high: tuple[float, ...]):
-    from ..approximation.features import Fourier, Polynomial, TileCoding
+    from ..td.values.features import Fourier, Polynomial, TileCoding
 
     tiled = options.features is Features.TILES
     for name in ("order",) if tiled else ("tiles", "tilings"):

@@ -8,7 +8,7 @@ import gymnasium as gym
 
 from ..envs.registry import TABULAR, jax_environments, make
 from ..recipes import RECIPES, TUNED
-from ..tabular.catalogue import problem_names
+from ..tabular.problems.catalogue import problem_names
 from .flags import parse
 
 

@@ -1,11 +1,11 @@
 """The command `rtg`: one sub-command a file, and one place where errors become words."""
 
 import importlib
+import importlib.metadata
 import sys
 import traceback
 from collections.abc import Sequence
 
-from .._version import __version__
 from ..validate import one_of
 
 
@@ -57,7 +57,7 @@ def _run(argv: Sequence[str]) -> int:
         print(USAGE)
         return 0 if argv else 2
     if argv[0] == "--version":
-        print(f"rewardtogo {__version__}")
+        print(f"rewardtogo {importlib.metadata.version('rewardtogo')}")
         return 0
     one_of("command", argv[0], COMMANDS)
     command = importlib.import_module(f".{argv[0]}_command", __package__)
@@ -79,6 +79,6 @@ def _described(name: str, error: Exception) -> list[str]:
 def _expected_errors() -> tuple[type[Exception], ...]:
     """Errors that say all there is to say; anything else is a fault of ours, with its traceback."""
     from ..envs.block import EnvironmentFault
-    from ..train import TrainingFault
+    from ..training.train import TrainingFault
 
     return ValueError, OSError, ImportError, EnvironmentFault, TrainingFault

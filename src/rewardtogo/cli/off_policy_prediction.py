@@ -55,21 +55,21 @@ def run(argv: Sequence[str]) -> int:
         raise ValueError("which problem? Baird, another name, or a file.")
     validate.count("seeds", options.seeds)
     if options.picture is not None:
-        from ..drawing import require_writable
+        from ..figures import require_writable
 
         require_writable(options.picture)
-    from .machine import prepare
+    from ..devices import prepare
 
     prepare("cpu", len(options.step_sizes) * options.seeds)
     return _learn(options)
 
 
 def _learn(options: OffPolicyPredict) -> int:
-    from ..approximation.counterexamples import off_policy_case
-    from ..approximation.off_policy_exact import growth_rate
-    from ..approximation.off_policy_prediction import Updates, off_policy_prediction
-    from ..approximation.off_policy_report import as_json, as_text, draw
-    from ..tabular.catalogue import problem
+    from ..tabular.problems.catalogue import problem
+    from ..td.off_policy.counterexamples import off_policy_case
+    from ..td.off_policy.exact import growth_rate
+    from ..td.off_policy.report import as_json, as_text, draw
+    from ..td.off_policy.run import Updates, off_policy_prediction
 
     method, named = _method(options), problem(str(options.problem), discount=options.discount)
     began = time.monotonic()
@@ -102,7 +102,7 @@ def _learn(options: OffPolicyPredict) -> int:
 
 
 def _method(options: OffPolicyPredict):
-    from ..approximation.off_policy import GTD2, METHODS, TDC
+    from ..td.off_policy.methods import GTD2, METHODS, TDC
 
     validate.one_of("method", str(options.method), METHODS)
     kind, size = METHODS[str(options.method)], options.auxiliary_step_size

@@ -37,7 +37,7 @@ def run(argv: Sequence[str]) -> int:
     validate.count("max_steps", options.max_steps)
     validate.whole_seed("seed", options.seed)
     validate.one_of("suffix of `video`", options.video.suffix, (".gif", ".webp", ".png"))
-    from ..play import play
+    from ..runs.play import play
 
     returns = play(
         options.run,

@@ -37,8 +37,8 @@ def run(argv: Sequence[str]) -> int:
         raise ValueError("name at least one run folder.")
     if options.reference is not None:
         validate.in_interval("reference", options.reference, -math.inf, math.inf)
-    from ..plot import learning_curves
-    from ..runs import RunFolder
+    from ..runs.folder import RunFolder
+    from ..runs.learning_curves import learning_curves
 
     for run in options.runs:
         RunFolder.open_(run)

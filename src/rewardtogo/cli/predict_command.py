@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import validate
-from ..tabular.problem import Problem
+from ..tabular.problems.problem import Problem
 from . import off_policy_prediction
 from .flags import parse
 from .predict_options import APPROXIMATE, Learner, Predict, check, learners
@@ -17,7 +17,7 @@ from .waiting import waiting
 
 
 if TYPE_CHECKING:
-    from ..td.predicting import Prediction
+    from ..td.prediction.run import Prediction
 
 
 def run(argv: Sequence[str]) -> int:
@@ -32,11 +32,11 @@ def run(argv: Sequence[str]) -> int:
     )
     check(options)
     if options.picture is not None:
-        from ..drawing import require_writable
+        from ..figures import require_writable
 
         require_writable(options.picture)
-    from ..tabular.catalogue import problem, problem_names
-    from .machine import prepare
+    from ..devices import prepare
+    from ..tabular.problems.catalogue import problem, problem_names
 
     if options.problem is None:
         raise ValueError(f"which problem? A file, or one of: {', '.join(problem_names())}.")
@@ -59,7 +59,7 @@ def run(argv: Sequence[str]) -> int:
 def _predictions(
     named: Problem, variants: dict[str, Learner], options: Predict
 ) -> "dict[str, Prediction]":
-    from ..td.predicting import predict
+    from ..td.prediction.run import predict
 
     policy = _policy(named, options.policy)
     default = named.max_steps or 10_000
@@ -82,8 +82,8 @@ def _predictions(
 
 
 def _policy(named: Problem, policy: str) -> np.ndarray:
-    from ..tabular.answers import answer
-    from ..tabular.files import POLICY_SUFFIXES, read_policy
+    from ..tabular.problems.files import POLICY_SUFFIXES, read_policy
+    from ..tabular.solvers.optimal import answer
 
     states, actions = named.mdp.num_states, named.mdp.num_actions
     if Path(policy).suffix:
@@ -133,7 +133,7 @@ def _whose(options: Predict) -> str:
 
 def _promise(decay: float) -> str:
     """Whether α n^(−ω) is such that values converge with probability 1."""
-    from ..td.step_sizes import settles
+    from ..td.steps.step_sizes import settles
 
     if settles(decay):
         return "meet the conditions of Robbins and Monro"
@@ -174,7 +174,7 @@ def _as_json(named: Problem, found: "dict[str, Prediction]", options: Predict) -
 
 
 def _draw(named: Problem, found: "dict[str, Prediction]", options: Predict) -> None:
-    from ..td.prediction_picture import draw
+    from ..td.prediction.figure import draw
 
     assert options.picture is not None
     title = f"{named.name}, {options.method}: {options.seeds} seeds, bands 95 %"

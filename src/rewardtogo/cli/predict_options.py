@@ -8,21 +8,21 @@ from typing import NamedTuple
 import tyro
 
 from .. import validate
-from ..approximation.features import (
+from ..tabular.problems.problem import Problem
+from ..td.prediction.averaging import Averaging
+from ..td.prediction.monte_carlo import MonteCarlo, Visits
+from ..td.prediction.n_step import NStepTD
+from ..td.prediction.one_step import TD0, AbstractPredictor
+from ..td.prediction.traces import TDLambda, Trace
+from ..td.values.features import (
     AbstractFeatures,
     Fourier,
     Polynomial,
     TileCoding,
     state_aggregation,
 )
-from ..approximation.observations import state_observations, state_range
-from ..approximation.values import AbstractValues, linear_values, network_values
-from ..tabular.problem import Problem
-from ..td.averaging import Averaging
-from ..td.prediction import TD0, AbstractPredictor
-from ..td.prediction_monte_carlo import MonteCarlo, Visits
-from ..td.prediction_n_step import NStepTD
-from ..td.prediction_traces import TDLambda, Trace
+from ..td.values.observations import state_observations, state_range
+from ..td.values.state_values import AbstractValues, linear_values, network_values
 from .off_policy_prediction import NAMES
 
 

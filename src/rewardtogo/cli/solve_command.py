@@ -11,9 +11,9 @@ import numpy as np
 import tyro
 
 from .. import validate
-from ..tabular.answers import Answer, answer
-from ..tabular.catalogue import problem, problem_names
-from ..tabular.problem import Problem
+from ..tabular.problems.catalogue import problem, problem_names
+from ..tabular.problems.problem import Problem
+from ..tabular.solvers.optimal import Answer, answer
 from ..tabular.solvers.solve import Method
 from .flags import parse
 from .waiting import waiting
@@ -48,7 +48,7 @@ def run(argv: Sequence[str]) -> int:
         raise ValueError(f"which problem? A file, or one of: {', '.join(problem_names())}.")
     _check(options)
     if options.picture is not None:
-        from ..drawing import require_writable
+        from ..figures import require_writable
 
         require_writable(options.picture)
     named = problem(options.problem, discount=options.discount)
@@ -105,7 +105,7 @@ def _as_json(named: Problem, found: Answer, options: Solve, seconds: float) -> d
 
 
 def _as_text(named: Problem, found: Answer, options: Solve, seconds: float) -> str:
-    from ..tabular.board import text
+    from ..tabular.show.board import text
 
     mdp = named.mdp
     aim = f", temperature {options.temperature:g}" if options.temperature is not None else ""
@@ -129,7 +129,7 @@ def _as_text(named: Problem, found: Answer, options: Solve, seconds: float) -> s
 
 
 def _draw(named: Problem, found: Answer, options: Solve) -> None:
-    from ..tabular.picture import draw
+    from ..tabular.show.picture import draw
 
     assert options.picture is not None
     title = f"{named.name}, discount {named.mdp.discount:g}"

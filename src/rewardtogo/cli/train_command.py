@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import tyro
 
 from .. import validate
-from ..keeping import read_settings
+from ..devices import Device
 from ..recipes import RECIPES, default_recipe
-from ..settings import Device, RunSettings, Settings
+from ..runs.resume import read_settings
+from ..runs.settings import RunSettings, Settings
 from .flags import parse, value_of
 
 
@@ -105,8 +106,8 @@ def _saved_settings(
 
 
 def _train(settings: Settings, session: Session) -> int:
-    from ..fit import fit, with_seeds
-    from .machine import prepare
+    from ..devices import prepare
+    from ..runs.fit import fit, with_seeds
 
     settings = with_seeds(settings)
     prepare(session.device, settings.run.seeds or 1)

@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 from jaxtyping import Bool, Float, Int64, Shaped
 
-from rewardtogo.spaces import first_choice, num_choices
+from ..spaces import first_choice, num_choices
 
 
 # Places in a block's progress, three numbers that whoever watches for a hang reads: the number of

@@ -8,13 +8,14 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from rewardtogo import validate
-from rewardtogo.envs.check_jax import check_jax
-from rewardtogo.envs.factory import HostFactory, require_known, time_limit, unsupported_space
-from rewardtogo.envs.findings import Findings, legal
-from rewardtogo.envs.protocol import AbstractEnvironment
-from rewardtogo.envs.registry import is_jax_environment, make
-from rewardtogo.spaces import action_mask, mask_problem
+from .. import validate
+from ..spaces import action_mask, mask_problem
+from ..tabular.problems.gymnasium_registry import require_known, time_limit
+from .check_jax import check_jax
+from .check_report import Findings, legal
+from .factory import HostFactory, unsupported_space
+from .protocol import AbstractEnvironment
+from .registry import is_jax_environment, make
 
 
 _MAX_STEPS = 10_000  # of random actions, in which an episode should end

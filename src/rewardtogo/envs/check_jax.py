@@ -9,11 +9,11 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Key, PRNGKeyArray, PyTree, Shaped
 
-from rewardtogo.envs.factory import unsupported_space
-from rewardtogo.envs.findings import Findings, legal
-from rewardtogo.envs.protocol import AbstractEnvironment, Step
-from rewardtogo.envs.wrappers import FlatObservations, TimeLimit, inside_limit
-from rewardtogo.spaces import action_mask, is_flat_dict, mask_problem
+from ..spaces import action_mask, is_flat_dict, mask_problem
+from .check_report import Findings, legal
+from .factory import unsupported_space
+from .protocol import AbstractEnvironment, Step
+from .wrappers import FlatObservations, TimeLimit, inside_limit
 
 
 _NUM_ENVS = 4

@@ -1,17 +1,15 @@
 """How a Gymnasium environment is found and made, and which ones are refused."""
 
 import contextlib
-import difflib
-import importlib
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium as gym
 
-from rewardtogo.envs.history import NO_HISTORY, History
-from rewardtogo.spaces import ACTION_MASK, flattened, is_flat_dict
+from ..spaces import ACTION_MASK, flattened, is_flat_dict
+from ..tabular.problems.gymnasium_registry import made, require_known
+from .history import NO_HISTORY, History
 
 
 @dataclass(frozen=True)
@@ -29,8 +27,7 @@ class HostFactory:
     history: History = NO_HISTORY
 
     def __call__(self) -> gym.Env:
-        with _quiet():
-            env = gym.make(self.name, disable_env_checker=True, **self.env_args)
+        env = made(self.name, self.env_args)
         space = env.observation_space
         if is_flat_dict(space):
             env = gym.wrappers.TransformObservation(
@@ -68,25 +65,6 @@ def make_host(
     return factory
 
 
-def require_known(name: str) -> None:
-    """Raise `ValueError`, with the nearest spelling, unless Gymnasium has `name` registered.
-
-    The module in "package.module:Name-v0" is imported.
-    """
-    module, colon, registered = name.rpartition(":")
-    if colon:
-        _import(name, module)
-    if registered in gym.registry:
-        return
-    by_lower = {known.lower(): known for known in gym.registry}
-    near = difflib.get_close_matches(registered.lower(), by_lower, n=1)
-    hint = f" Did you mean {by_lower[near[0]]!r}?" if near else ""
-    raise ValueError(
-        f"Gymnasium has no environment {registered!r}.{hint} One of your own is named "
-        '"package.module:Name-v0", where importing the module registers it.'
-    )
-
-
 def unsupported_space(role: str, space: gym.Space) -> str | None:
     """Say why the `role` space cannot be used, or return None if it can."""
     if isinstance(space, gym.spaces.Box | gym.spaces.Discrete):
@@ -117,31 +95,3 @@ def require_spaces(env: gym.Env) -> tuple[gym.Space, gym.Space]:
         if problem is not None:
             raise ValueError(f"{env}: {problem}")
     return spaces
-
-
-def time_limit(env: gym.Env) -> int | None:
-    """Return the length at which episodes are cut, where the environment's spec states one."""
-    return None if env.spec is None else env.spec.max_episode_steps
-
-
-def _import(name: str, module: str) -> None:
-    try:
-        with _quiet():
-            importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        # A module that is there but lacks something of its own says so better itself.
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise
-        raise ValueError(
-            f"{name!r}: there is no module {error.name!r} on the import path."
-        ) from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence what making an environment warns of: old versions, old C extensions, old APIs."""
-    with warnings.catch_warnings():
-        # Box2D's extension crashes the interpreter where these are turned into errors.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.filterwarnings("ignore", message=r"\x1b\[33mWARN", category=UserWarning)
-        yield

@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, Shaped
 
-from rewardtogo import validate
-from rewardtogo.envs.protocol import AbstractEnvironment, Step
-from rewardtogo.envs.wrappers import inside_limit
-from rewardtogo.spaces import action_mask, with_mask
+from .. import validate
+from ..spaces import action_mask, with_mask
+from .protocol import AbstractEnvironment, Step
+from .wrappers import inside_limit
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,9 @@ import gymnasium as gym
 import numpy as np
 from jaxtyping import Int64, Shaped
 
-from rewardtogo import validate
-from rewardtogo.envs.block import (
+from .. import validate
+from ..tabular.problems.gymnasium_registry import time_limit
+from .block import (
     IDLE,
     INDEX,
     Block,
@@ -31,7 +32,7 @@ from rewardtogo.envs.block import (
     observation_dtype,
     own_actions,
 )
-from rewardtogo.envs.factory import HostFactory, make_host, require_spaces, time_limit
+from .factory import HostFactory, make_host, require_spaces
 
 
 __all__ = [

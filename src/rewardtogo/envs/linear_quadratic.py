@@ -9,10 +9,10 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 
-from rewardtogo import validate
-from rewardtogo.envs.classic.base import as_scalar, float_dtype, symmetric_uniform
-from rewardtogo.envs.protocol import AbstractEnvironment, Step
-from rewardtogo.types import Scalar
+from .. import validate
+from ..types import Scalar
+from .classic.base import as_scalar, float_dtype, symmetric_uniform
+from .protocol import AbstractEnvironment, Step
 
 
 Matrix = tuple[tuple[float, ...], ...]

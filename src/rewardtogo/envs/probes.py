@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
-from rewardtogo.envs.classic.base import float_dtype, require_precision, symmetric_uniform
-from rewardtogo.envs.protocol import AbstractEnvironment, Step
+from .classic.base import float_dtype, require_precision, symmetric_uniform
+from .protocol import AbstractEnvironment, Step
 
 
 class ChainState(eqx.Module):

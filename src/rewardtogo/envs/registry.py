@@ -6,23 +6,23 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from rewardtogo.envs.classic.acrobot import Acrobot
-from rewardtogo.envs.classic.cartpole import CartPole
-from rewardtogo.envs.classic.mountain_car import MountainCar
-from rewardtogo.envs.classic.mountain_car_continuous import MountainCarContinuous
-from rewardtogo.envs.classic.pendulum import Pendulum
-from rewardtogo.envs.linear_quadratic import LinearQuadratic
-from rewardtogo.envs.memory.cart_pole import cart_pole_positions
-from rewardtogo.envs.memory.t_maze import t_maze
-from rewardtogo.envs.minatar.asterix import asterix
-from rewardtogo.envs.minatar.breakout import breakout
-from rewardtogo.envs.minatar.freeway import freeway
-from rewardtogo.envs.minatar.seaquest import seaquest
-from rewardtogo.envs.minatar.space_invaders import space_invaders
-from rewardtogo.envs.protocol import AbstractEnvironment
-from rewardtogo.envs.tabular import environment_of
-from rewardtogo.envs.wrappers import TimeLimit
-from rewardtogo.tabular.catalogue import problem
+from ..tabular.problems.catalogue import problem
+from .classic.acrobot import Acrobot
+from .classic.cartpole import CartPole
+from .classic.mountain_car import MountainCar
+from .classic.mountain_car_continuous import MountainCarContinuous
+from .classic.pendulum import Pendulum
+from .linear_quadratic import LinearQuadratic
+from .minatar.asterix import asterix
+from .minatar.breakout import breakout
+from .minatar.freeway import freeway
+from .minatar.seaquest import seaquest
+from .minatar.space_invaders import space_invaders
+from .partial.cart_pole import cart_pole_positions
+from .partial.t_maze import t_maze
+from .protocol import AbstractEnvironment
+from .tabular import environment_of
+from .wrappers import TimeLimit
 
 
 # Gymnasium's names, with its limits on the length of an episode: MinAtar registers none. Beside

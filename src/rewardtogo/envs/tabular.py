@@ -9,13 +9,13 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray, Shaped
 
-from rewardtogo.envs.history import WithHistory
-from rewardtogo.envs.protocol import AbstractEnvironment, Step
-from rewardtogo.envs.wrappers import TimeLimit
-from rewardtogo.tabular.finite_horizon import optimal_finite_horizon_return
-from rewardtogo.tabular.mdp import AbstractMDP, draw_index
-from rewardtogo.tabular.precision import AnyArray
-from rewardtogo.tabular.problem import Problem
+from ..tabular.mdp import AbstractMDP, draw_index
+from ..tabular.problems.problem import Problem
+from ..tabular.solvers.finite_horizon import optimal_finite_horizon_return
+from ..types import AnyArray, Optimum
+from .history import WithHistory
+from .protocol import AbstractEnvironment, Step
+from .wrappers import TimeLimit
 
 
 class TabularState(eqx.Module):
@@ -117,27 +117,6 @@ def _limit(mdp: AbstractMDP) -> int:
         if np.array_equal(going, before):
             break
     return most
-
-
-@dataclasses.dataclass(frozen=True)
-class Optimum:
-    """The largest expected sum of rewards, not discounted, of an episode cut after `steps` steps.
-
-    Exact over all policies, also those that see the time; no other can exceed it. `aliased`: the
-    learner does not see the state, as the optimal policy does, and may be bound to stay below.
-    """
-
-    value: float
-    steps: int
-    aliased: bool
-
-    def __str__(self) -> str:
-        if self.aliased:
-            return (
-                f"upper bound {self.value:.4g} "
-                f"(exact optimum where the state is seen, {self.steps} steps)"
-            )
-        return f"optimum {self.value:.4g} (exact, not discounted, {self.steps} steps)"
 
 
 def exact_optimum(environment: AbstractEnvironment) -> Optimum | None:

@@ -18,7 +18,7 @@ import gymnasium as gym
 import numpy as np
 from jaxtyping import Shaped
 
-from rewardtogo.envs.block import (
+from .block import (
     IDLE,
     INDEX,
     Block,

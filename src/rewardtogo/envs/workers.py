@@ -17,8 +17,9 @@ import gymnasium as gym
 import numpy as np
 from jaxtyping import Int64, Shaped
 
-from rewardtogo import validate
-from rewardtogo.envs.block import (
+from .. import validate
+from ..tabular.problems.gymnasium_registry import time_limit
+from .block import (
     INDEX,
     EnvironmentFault,
     PoolStep,
@@ -28,9 +29,9 @@ from rewardtogo.envs.block import (
     make_all,
     own_actions,
 )
-from rewardtogo.envs.factory import require_spaces, time_limit
-from rewardtogo.envs.host import AbstractPool, HangClock, require_pool
-from rewardtogo.envs.worker import CLOSE, DONE, RESET, STEP, Shared, allocate, decoded, work
+from .factory import require_spaces
+from .host import AbstractPool, HangClock, require_pool
+from .worker import CLOSE, DONE, RESET, STEP, Shared, allocate, decoded, work
 
 
 # Never forked: JAX runs threads, and a fork copies their locks without them.

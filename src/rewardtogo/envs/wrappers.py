@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
-from rewardtogo.envs.protocol import AbstractEnvironment, Step
-from rewardtogo.spaces import dict_parts, flattened, is_flat_dict
+from ..spaces import dict_parts, flattened, is_flat_dict
+from .protocol import AbstractEnvironment, Step
 
 
 class TimeLimitState(eqx.Module):

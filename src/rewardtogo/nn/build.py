@@ -25,13 +25,7 @@ from .policies import (
     StateGaussianPolicy,
     TanhGaussianPolicy,
 )
-from .values import (
-    ActionValues,
-    DuelingActionValues,
-    StateValue,
-    TwinActionValue,
-    TwinActionValues,
-)
+from .values import ActionValues, DuelingActionValues, StateValue, TwinActionValue, TwinActionValues
 
 
 Activation = Literal["tanh", "relu", "elu", "gelu", "silu"]

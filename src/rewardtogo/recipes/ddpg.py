@@ -12,7 +12,7 @@ from ..algorithms.ddpg import DDPG, DDPGModels
 from ..algorithms.deterministic import DeterministicActorCritic
 from ..nn.build import Activation, Architecture
 from ..nn.deterministic import action_value, deterministic_actor
-from ..worlds import AbstractWorld
+from ..sources.task import AbstractWorld
 from .ingredients import Ingredients
 from .replays import off_policy
 

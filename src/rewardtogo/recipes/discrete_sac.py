@@ -11,7 +11,7 @@ from jaxtyping import PRNGKeyArray
 from ..algorithms.discrete_sac import CategoricalTwinCritic, DiscreteSAC
 from ..nn.build import Activation, Architecture
 from ..nn.policies import CategoricalPolicy
-from ..worlds import AbstractWorld
+from ..sources.task import AbstractWorld
 from .ingredients import Ingredients
 from .replays import off_policy
 

@@ -13,7 +13,7 @@ from .. import validate
 from ..algorithms.dpg import DPG, DPGModels
 from ..nn.encoders import encoder
 from ..nn.polynomial import LinearPolicy, Polynomial
-from ..worlds import AbstractWorld
+from ..sources.task import AbstractWorld
 from .ingredients import Ingredients, require_actions
 
 

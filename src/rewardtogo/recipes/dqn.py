@@ -15,8 +15,8 @@ from ..nn.values import AbstractActionValues, MeanActionValues
 from ..sources.prioritised import PrioritisedReplay
 from ..sources.protocol import AbstractSource
 from ..sources.replay import Replay
+from ..sources.task import AbstractWorld
 from ..types import Scalar
-from ..worlds import AbstractWorld
 from .ingredients import Ingredients
 from .replays import off_policy
 

@@ -9,7 +9,7 @@ from .. import validate
 from ..algorithms.protocol import AnyAlgorithm
 from ..nn.build import Activation, Architecture, Initialisation, Std
 from ..nn.policies import EntropicPolicy
-from ..worlds import AbstractWorld
+from ..sources.task import AbstractWorld
 from .ingredients import Ingredients, architecture, require_std
 
 

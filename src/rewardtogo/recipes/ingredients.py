@@ -12,9 +12,9 @@ from ..algorithms.protocol import AnyAlgorithm
 from ..nn.build import Activation, Architecture, Initialisation, Std
 from ..nn.policies import LOG_STD_RANGE
 from ..sources.protocol import AbstractSource
+from ..sources.task import AbstractWorld
 from ..spaces import ACTION_MASK, action_mask
 from ..types import Scalar
-from ..worlds import AbstractWorld
 
 
 ANY_ACTIONS = (

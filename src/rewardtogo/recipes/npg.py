@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from ..algorithms.npg import NPG
 from ..nn.build import Activation, Initialisation, Std
-from ..worlds import AbstractWorld
+from ..sources.task import AbstractWorld
 from .ingredients import ANY_ACTIONS, Ingredients
 from .rollouts import actor_critic
 

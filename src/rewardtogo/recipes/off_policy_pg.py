@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from ..algorithms.off_policy_pg import OffPolicyPG
 from ..nn.build import Activation, Initialisation, Std
-from ..worlds import AbstractWorld
+from ..sources.task import AbstractWorld
 from .episodic import episodic
 from .ingredients import ANY_ACTIONS, Ingredients
 

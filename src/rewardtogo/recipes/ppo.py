@@ -11,7 +11,7 @@ import jax.random as jr
 from ..algorithms.ppo import PPO
 from ..nn.actor_critic import AbstractActorCritic
 from ..nn.build import Activation, Initialisation, Std
-from ..worlds import AbstractWorld
+from ..sources.task import AbstractWorld
 from .ingredients import ANY_ACTIONS, Ingredients
 from .rollouts import actor_critic
 

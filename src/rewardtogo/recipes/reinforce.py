@@ -11,7 +11,7 @@ from ..algorithms.reinforce import OF_OTHERS, REINFORCE, Baseline
 from ..algorithms.reinforce_baselines import WithBaseline, past_returns
 from ..nn.build import Activation, Architecture, Initialisation, Std
 from ..nn.policies import EntropicPolicy
-from ..worlds import AbstractWorld
+from ..sources.task import AbstractWorld
 from .episodic import Actor, episodic
 from .ingredients import ANY_ACTIONS, Ingredients
 

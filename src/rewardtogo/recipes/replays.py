@@ -12,8 +12,8 @@ from ..nn.build import Activation, Architecture
 from ..nn.policies import Explorer
 from ..sources.protocol import AbstractSource
 from ..sources.replay import Replay
+from ..sources.task import AbstractWorld
 from ..types import Scalar
-from ..worlds import AbstractWorld
 from .ingredients import Ingredients, architecture, normalised, require_actions
 
 

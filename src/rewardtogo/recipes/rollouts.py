@@ -12,8 +12,8 @@ from ..nn.build import Activation, Initialisation, Std
 from ..nn.masks import masked
 from ..nn.recurrent import recurrent_actor_critic
 from ..nn.shared import shared_actor_critic
+from ..sources.task import AbstractWorld
 from ..types import Scalar
-from ..worlds import AbstractWorld
 from .ingredients import Ingredients, architecture, normalised, require_std
 
 

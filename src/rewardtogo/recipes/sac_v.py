@@ -10,7 +10,7 @@ from jaxtyping import PRNGKeyArray
 
 from ..algorithms.sac_v import SACV, ActorTwinCriticValue
 from ..nn.build import Activation, Architecture
-from ..worlds import AbstractWorld
+from ..sources.task import AbstractWorld
 from .ingredients import Ingredients
 from .replays import off_policy
 

@@ -12,7 +12,7 @@ from ..algorithms.deterministic import DeterministicActorCritic
 from ..algorithms.td3 import TD3, TD3Models
 from ..nn.build import Activation, Architecture
 from ..nn.deterministic import deterministic_actor
-from ..worlds import AbstractWorld
+from ..sources.task import AbstractWorld
 from .ingredients import Ingredients
 from .replays import off_policy
 

@@ -6,24 +6,17 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Bool, Int, Key, PRNGKeyArray
+from jaxtyping import Array, Int, Key, PRNGKeyArray
 
 from .. import validate
 from .._scan import filter_scan
 from ..envs.protocol import AbstractEnvironment
 from ..nn.policies import AbstractBehaviour
-from ..types import AnyArray, Transition
+from ..types import EpisodeBatch, Transition
+from .episode_statistics import Tally, empty_tally
 from .fault import Fault, no_fault
 from .protocol import AbstractSource
 from .rollout import repeated, select
-from .tally import Tally, empty_tally
-
-
-class EpisodeBatch(eqx.Module):
-    """Episodes with axes `(time, episode)`; rows after an episode's end are outside the mask."""
-
-    transition: Transition
-    mask: Bool[AnyArray, "*batch time episode"]  # whether the step was taken
 
 
 class EpisodesState(eqx.Module):

@@ -13,11 +13,10 @@ from jaxtyping import Array, Int, PyTree
 from .. import validate
 from ..envs.host import AbstractPool, PoolStep
 from ..envs.wrappers import scale_action
-from ..types import Transition
-from .episodes import EpisodeBatch
+from ..types import EpisodeBatch, Transition
+from .episode_statistics import Tally, empty_tally
 from .fault import Fault, no_fault
 from .protocol import AbstractSource
-from .tally import Tally, empty_tally
 
 
 class HostState(eqx.Module):

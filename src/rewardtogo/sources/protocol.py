@@ -14,8 +14,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..nn.policies import AbstractBehaviour
 from ..types import AnyArray
+from .episode_statistics import Tally
 from .fault import Fault
-from .tally import Tally
 
 
 class GathererState(Protocol):

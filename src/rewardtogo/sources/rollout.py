@@ -14,9 +14,9 @@ from .._scan import filter_scan
 from ..envs.protocol import AbstractEnvironment
 from ..nn.policies import AbstractBehaviour
 from ..types import Transition
+from .episode_statistics import Tally, empty_tally
 from .fault import Fault, no_fault
 from .protocol import AbstractSource
-from .tally import Tally, empty_tally
 
 
 class RolloutState(eqx.Module):

@@ -15,8 +15,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from numpy.typing import ArrayLike
 
+from ..types import AnyArray
 from .checks import as_floats, normalised, require_finite, terminal_flags
-from .precision import AnyArray, in_float64
+from .precision import in_float64
 
 
 class AbstractMDP(eqx.Module):

@@ -10,11 +10,8 @@ from jax.core import Tracer
 from jaxtyping import Array
 
 
-AnyArray = Array | np.ndarray
-
-
 def _to_float64(leaf):
-    floating = isinstance(leaf, AnyArray) and jnp.issubdtype(leaf.dtype, jnp.floating)
+    floating = isinstance(leaf, Array | np.ndarray) and jnp.issubdtype(leaf.dtype, jnp.floating)
     return jnp.asarray(leaf, jnp.float64) if floating else leaf
 
 

@@ -9,9 +9,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from numpy.typing import ArrayLike
 
+from ..types import AnyArray
 from .checks import aligned, as_floats, normalised, place, require_finite, terminal_flags
 from .mdp import AbstractMDP, TabularMDP, check_discount, draw_index, tabular_mdp
-from .precision import AnyArray, in_float64
+from .precision import in_float64
 
 
 Outcome = tuple[float | int, int, float | int, bool]

@@ -6,8 +6,8 @@ from collections import deque
 import numpy as np
 import pytest
 
-from rewardtogo.tabular.catalogue import problem
-from rewardtogo.tabular.problem import Change, phases, with_discount
+from rewardtogo.tabular.problems.catalogue import problem
+from rewardtogo.tabular.problems.problem import Change, phases, with_discount
 from rewardtogo.tabular.solvers.solve import solve
 from rewardtogo.tabular.successors import dense
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from plain_values import optimal_action_values, optimal_values
 
-from rewardtogo.tabular.catalogue import problem
+from rewardtogo.tabular.problems.catalogue import problem
 from rewardtogo.tabular.successors import dense
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from plain_values import optimal_values
 
-from rewardtogo.tabular.catalogue import problem
+from rewardtogo.tabular.problems.catalogue import problem
 from rewardtogo.tabular.problems.gymnasium_tables import gymnasium_names
 from rewardtogo.tabular.successors import SuccessorMDP, dense
 

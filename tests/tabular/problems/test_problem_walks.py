@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from plain_values import optimal_values
 
-from rewardtogo.tabular.catalogue import problem
-from rewardtogo.tabular.evaluation import state_values
+from rewardtogo.tabular.exact.evaluation import state_values
 from rewardtogo.tabular.mdp import TabularMDP
+from rewardtogo.tabular.problems.catalogue import problem
 from rewardtogo.tabular.successors import dense
 
 

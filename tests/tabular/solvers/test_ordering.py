@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rewardtogo.tabular.catalogue import problem
+from rewardtogo.tabular.problems.catalogue import problem
 from rewardtogo.tabular.solvers.ordering import blocks, distances
 from rewardtogo.tabular.successors import SuccessorMDP
 

@@ -9,12 +9,12 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from rewardtogo.tabular import evaluation
-from rewardtogo.tabular.catalogue import problem
-from rewardtogo.tabular.ends import check_policy_ends
-from rewardtogo.tabular.evaluation import state_values
-from rewardtogo.tabular.garnet import garnet
+from rewardtogo.tabular.exact import evaluation
+from rewardtogo.tabular.exact.evaluation import state_values
+from rewardtogo.tabular.exact.termination import check_policy_ends
 from rewardtogo.tabular.mdp import tabular_mdp
+from rewardtogo.tabular.problems.catalogue import problem
+from rewardtogo.tabular.problems.garnet import garnet
 from rewardtogo.tabular.solvers.modified_policy_iteration import modified_policy_iteration
 from rewardtogo.tabular.solvers.policy_iteration import policy_iteration
 from rewardtogo.tabular.solvers.solve import Method, chosen_method, solve

@@ -9,13 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from rewardtogo.envs.classic.base import (
-    AbstractClassicControl,
-    float_dtype,
-    symmetric_uniform,
-    wrap_angle,
-)
-from rewardtogo.envs.protocol import Step
+from ..protocol import Step
+from .base import AbstractClassicControl, float_dtype, symmetric_uniform, wrap_angle
 
 
 GRAVITY = 9.8  # m/s²

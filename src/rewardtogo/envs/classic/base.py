@@ -11,8 +11,8 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from rewardtogo.envs.protocol import AbstractEnvironment, State
-from rewardtogo.types import Scalar
+from ...types import Scalar
+from ..protocol import AbstractEnvironment, State
 
 
 class AbstractClassicControl(AbstractEnvironment[State]):

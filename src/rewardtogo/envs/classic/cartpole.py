@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from rewardtogo.envs.classic.base import AbstractClassicControl, float_dtype, symmetric_uniform
-from rewardtogo.envs.protocol import Step
+from ..protocol import Step
+from .base import AbstractClassicControl, float_dtype, symmetric_uniform
 
 
 GRAVITY = 9.8  # m/s²

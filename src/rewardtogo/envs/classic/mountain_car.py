@@ -8,14 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from rewardtogo.envs.classic.base import (
-    AbstractClassicControl,
-    as_scalar,
-    float_dtype,
-    symmetric_uniform,
-)
-from rewardtogo.envs.protocol import Step
-from rewardtogo.types import Scalar
+from ...types import Scalar
+from ..protocol import Step
+from .base import AbstractClassicControl, as_scalar, float_dtype, symmetric_uniform
 
 
 FORCE = 0.001

@@ -8,17 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from rewardtogo.envs.classic.base import AbstractClassicControl, as_scalar, float_dtype
-from rewardtogo.envs.classic.mountain_car import (
-    MAX_POSITION,
-    MAX_VELOCITY,
-    MIN_POSITION,
-    MountainCarState,
-    drive,
-    start,
-)
-from rewardtogo.envs.protocol import Step
-from rewardtogo.types import Scalar
+from ...types import Scalar
+from ..protocol import Step
+from .base import AbstractClassicControl, as_scalar, float_dtype
+from .mountain_car import MAX_POSITION, MAX_VELOCITY, MIN_POSITION, MountainCarState, drive, start
 
 
 POWER = 0.0015

@@ -9,15 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from rewardtogo.envs.classic.base import (
-    AbstractClassicControl,
-    as_scalar,
-    float_dtype,
-    symmetric_uniform,
-    wrap_angle,
-)
-from rewardtogo.envs.protocol import Step
-from rewardtogo.types import Scalar
+from ...types import Scalar
+from ..protocol import Step
+from .base import AbstractClassicControl, as_scalar, float_dtype, symmetric_uniform, wrap_angle
 
 
 MASS = 1.0  # kg

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
-from rewardtogo.envs.minatar.base import (
+from ...types import Scalar
+from .base import (
     DOWN,
     LEFT,
     NOOP,
@@ -20,7 +21,6 @@ from rewardtogo.envs.minatar.base import (
     MinAtar,
     one_a_row,
 )
-from rewardtogo.types import Scalar
 
 
 SLOTS = SIZE - 2  # slot i lies in row i + 1

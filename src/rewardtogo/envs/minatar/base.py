@@ -15,9 +15,9 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray, Shaped
 
-from rewardtogo.envs.classic.base import as_scalar
-from rewardtogo.envs.protocol import AbstractEnvironment, Step
-from rewardtogo.types import Scalar
+from ...types import Scalar
+from ..classic.base import as_scalar
+from ..protocol import AbstractEnvironment, Step
 
 
 SIZE = 10  # cells on a side of the board

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
-from rewardtogo.envs.minatar.base import (
+from ...types import Scalar
+from .base import (
     LEFT,
     NOOP,
     OFF_BOARD,
@@ -17,7 +18,6 @@ from rewardtogo.envs.minatar.base import (
     on_cell,
     one_a_row,
 )
-from rewardtogo.types import Scalar
 
 
 TOP_BRICK_ROW = 1

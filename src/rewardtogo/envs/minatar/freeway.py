@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
-from rewardtogo.envs.minatar.base import (
+from ...types import Scalar
+from .base import (
     DOWN,
     NOOP,
     OFF_BOARD,
@@ -16,7 +17,6 @@ from rewardtogo.envs.minatar.base import (
     MinAtar,
     one_a_row,
 )
-from rewardtogo.types import Scalar
 
 
 LANES = SIZE - 2  # lane i lies in row i + 1

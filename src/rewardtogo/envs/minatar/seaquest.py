@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
-from rewardtogo.envs.minatar.base import (
+from ...types import Scalar
+from .base import (
     DOWN,
     FIRE,
     LEFT,
@@ -18,7 +19,7 @@ from rewardtogo.envs.minatar.base import (
     AbstractMinAtarGame,
     MinAtar,
 )
-from rewardtogo.envs.minatar.seaquest_rules import (
+from .seaquest_rules import (
     BULLETS,
     DIVER_INTERVAL,
     DIVERS,
@@ -40,8 +41,7 @@ from rewardtogo.envs.minatar.seaquest_rules import (
     rescue,
     shoot,
 )
-from rewardtogo.envs.minatar.swimmers import board, nobody, one_bit, row_bits, shown_bits, sign
-from rewardtogo.types import Scalar
+from .swimmers import board, nobody, one_bit, row_bits, shown_bits, sign
 
 
 class Seaquest(AbstractMinAtarGame[SeaquestState, tuple[()], SeaquestDraws]):

@@ -7,16 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-from rewardtogo.envs.minatar.base import DOWN, FIRE, LEFT, RIGHT, SIZE, UP
-from rewardtogo.envs.minatar.swimmers import (
-    Swimmers,
-    append,
-    first,
-    newcomer,
-    one_bit,
-    shown_bits,
-    swim,
-)
+from .base import DOWN, FIRE, LEFT, RIGHT, SIZE, UP
+from .swimmers import Swimmers, append, first, newcomer, one_bit, shown_bits, swim
 
 
 START_COLUMN = 5

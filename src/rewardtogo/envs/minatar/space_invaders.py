@@ -4,7 +4,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
-from rewardtogo.envs.minatar.base import (
+from ...types import Scalar
+from .base import (
     FIRE,
     LEFT,
     NOOP,
@@ -15,7 +16,6 @@ from rewardtogo.envs.minatar.base import (
     MinAtar,
     on_cell,
 )
-from rewardtogo.types import Scalar
 
 
 START_COLUMN = 5

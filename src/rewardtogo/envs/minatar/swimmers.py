@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-from rewardtogo.envs.minatar.base import SIZE
+from .base import SIZE
 
 
 class Swimmers(eqx.Module):

@@ -1,6 +1,5 @@
 """Every statement of the theory, in reading order: `THEOREMS`."""
 
-from ..theorem import Theorem
 from . import (
     approximation,
     baselines,
@@ -23,6 +22,7 @@ from . import (
     variance,
     visitation,
 )
+from .theorem import Theorem
 
 
 THEOREMS: tuple[Theorem, ...] = (

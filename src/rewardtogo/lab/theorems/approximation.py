@@ -5,16 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from ...approximation.fixed_points import monte_carlo_projection, td_fixed_point
-from ...approximation.off_policy_exact import Moments, OffPolicyCase, moments
-from ...tabular.problems.counterexamples import (
-    BAIRD_BEHAVIOUR,
-    BAIRD_FEATURES,
-    BAIRD_TARGET,
-    baird,
-)
-from ..theorem import Comparison, Theorem, at_most, equal, less, unequal
+from ...tabular.problems.counterexamples import BAIRD_BEHAVIOUR, BAIRD_FEATURES, BAIRD_TARGET, baird
+from ...td.off_policy.exact import Moments, OffPolicyCase, moments
+from ...td.values.fixed_points import monte_carlo_projection, td_fixed_point
 from .cases import Case, chain, draws_of, random_case, summed_values
+from .theorem import Comparison, Theorem, at_most, equal, less, unequal
 
 
 FEATURES = 2

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from ...estimators import baselines
-from ..theorem import Comparison, Theorem, equal, unequal
 from .cases import derivative
 from .tasks import MARGIN, Episodes, random_episodes
+from .theorem import Comparison, Theorem, equal, unequal
 
 
 BatchBaseline = Callable[

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float, Inexact, PRNGKeyArray
 from numpy.random import Generator
 
-from ...tabular.garnet import garnet
 from ...tabular.mdp import TabularMDP
-from ...tabular.precision import AnyArray
+from ...tabular.problems.garnet import garnet
+from ...types import AnyArray
 
 
 STATES, ACTIONS = 4, 3

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from ...tabular.evaluation import lookahead, policy_backup, state_values
+from ...tabular.exact.evaluation import lookahead, policy_backup, state_values
 from ...tabular.mdp import TabularMDP, tabular_mdp
-from ..theorem import Comparison, Theorem, at_most, equal
 from .cases import (
     Case,
     best_values,
@@ -19,6 +18,7 @@ from .cases import (
     summed_values,
 )
 from .contraction import norm
+from .theorem import Comparison, Theorem, at_most, equal
 
 
 def _guesses(case: Case, truth: np.ndarray, count: int = 10) -> np.ndarray:

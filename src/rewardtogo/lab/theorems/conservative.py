@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from ...tabular.evaluation import action_values, state_values
-from ...tabular.occupancy import visitation
-from ...tabular.precision import AnyArray
-from ..theorem import Comparison, Theorem, at_most, equal, less, unequal
+from ...tabular.exact.evaluation import action_values, state_values
+from ...tabular.exact.occupancy import visitation
+from ...types import AnyArray
 from .cases import Case, chain, complex_gradient, divergence, draws_of, random_case, softmax
+from .theorem import Comparison, Theorem, at_most, equal, less, unequal
 
 
 def _pair_chain(case: Case, policy: np.ndarray) -> np.ndarray:

@@ -5,17 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from ...tabular.evaluation import lookahead, policy_backup, state_values
-from ...tabular.precision import AnyArray
-from ..theorem import Comparison, Theorem, at_most, equal, less
-from .cases import (
-    Case,
-    best_values,
-    greedy,
-    look,
-    random_case,
-    summed_values,
-)
+from ...tabular.exact.evaluation import lookahead, policy_backup, state_values
+from ...types import AnyArray
+from .cases import Case, best_values, greedy, look, random_case, summed_values
+from .theorem import Comparison, Theorem, at_most, equal, less
 
 
 def norm(values: AnyArray) -> float:

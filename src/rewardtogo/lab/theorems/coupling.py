@@ -8,21 +8,13 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from ...losses.policy_gradient import clipped_surrogate
-from ...tabular.distances import kl_divergence, optimal_coupling, total_variation
-from ...tabular.evaluation import advantages, expected_return
+from ...tabular.exact.distances import kl_divergence, optimal_coupling, total_variation
+from ...tabular.exact.evaluation import advantages, expected_return
+from ...tabular.exact.trust_region import lower_bound
 from ...tabular.mdp import tabular_mdp
-from ...tabular.trust_region import lower_bound
-from ..theorem import Comparison, Theorem, at_most, equal, less, unequal
-from .cases import (
-    Case,
-    chain,
-    divergence,
-    draws_of,
-    greedy,
-    random_case,
-    summed_advantages,
-)
+from .cases import Case, chain, divergence, draws_of, greedy, random_case, summed_advantages
 from .difference import surrogate_gain
+from .theorem import Comparison, Theorem, at_most, equal, less, unequal
 
 
 HORIZON = 12

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
-from ..linear_quadratic import LinearQuadraticProblem
-from ..theorem import Comparison, Theorem, equal, unequal
 from .cases import derivative, draws_of
+from .linear_quadratic import LinearQuadraticProblem
+from .theorem import Comparison, Theorem, equal, unequal
 
 
 def _random_quadratic(

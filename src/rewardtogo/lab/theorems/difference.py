@@ -6,13 +6,12 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from ...tabular.evaluation import advantages, expected_return, state_values
-from ...tabular.gradient import gradient_by_autodiff
+from ...tabular.exact.evaluation import advantages, expected_return, state_values
+from ...tabular.exact.gradient import gradient_by_autodiff
+from ...tabular.exact.natural import natural_gradient
+from ...tabular.exact.occupancy import occupancy, visitation
+from ...tabular.exact.trust_region import surrogate
 from ...tabular.mdp import tabular_mdp
-from ...tabular.natural import natural_gradient
-from ...tabular.occupancy import occupancy, visitation
-from ...tabular.trust_region import surrogate
-from ..theorem import Comparison, Theorem, equal, unequal
 from .cases import (
     Case,
     best_values,
@@ -26,6 +25,7 @@ from .cases import (
     summed_occupancy,
     summed_values,
 )
+from .theorem import Comparison, Theorem, equal, unequal
 
 
 def surrogate_gain(case: Case, old: np.ndarray, new: np.ndarray) -> np.ndarray:

@@ -6,15 +6,15 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 from numpy.random import Generator
 
-from ...tabular.distances import (
+from ...tabular.exact.distances import (
     kl_divergence,
     optimal_coupling,
     total_variation,
     total_variation_by_events,
     total_variation_by_excess,
 )
-from ..theorem import Comparison, Theorem, at_most, equal, unequal
 from .cases import draws_of
+from .theorem import Comparison, Theorem, at_most, equal, unequal
 
 
 POINTS, PAIRS = 6, 20

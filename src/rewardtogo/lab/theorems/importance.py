@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Inexact, PRNGKeyArray
 
-from ..theorem import Comparison, Theorem, equal, unequal
 from .cases import derivative
 from .tasks import MARGIN, Episodes, random_episodes
+from .theorem import Comparison, Theorem, equal, unequal
 
 
 class _Reuse:

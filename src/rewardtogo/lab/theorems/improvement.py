@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from ...tabular.evaluation import action_values, expected_return, state_values
+from ...tabular.exact.evaluation import action_values, expected_return, state_values
 from ...tabular.mdp import tabular_mdp
-from ..theorem import Comparison, Theorem, at_most, equal, less
 from .cases import (
     Case,
     best_values,
@@ -19,6 +18,7 @@ from .cases import (
     summed_advantages,
     summed_values,
 )
+from .theorem import Comparison, Theorem, at_most, equal, less
 
 
 def _greedy_improves(key: PRNGKeyArray) -> Sequence[Comparison]:

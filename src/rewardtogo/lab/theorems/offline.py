@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from ...tabular.evaluation import action_values, expected_return, lookahead, state_values
-from ..theorem import Comparison, Theorem, at_most, equal, less
+from ...tabular.exact.evaluation import action_values, expected_return, lookahead, state_values
 from .cases import (
     Case,
     best_values,
@@ -20,6 +19,7 @@ from .cases import (
     summed_advantages,
     summed_values,
 )
+from .theorem import Comparison, Theorem, at_most, equal, less
 
 
 LEVELS = np.array([0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 0.999, 1 - 1e-6])

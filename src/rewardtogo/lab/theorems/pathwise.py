@@ -15,8 +15,8 @@ from jaxtyping import Array, Float, Inexact, PRNGKeyArray
 
 from ...losses.soft import actor_loss
 from ...nn.distributions import AbstractDistribution, DiagonalGaussian, TanhGaussian
-from ..theorem import Comparison, Theorem, equal, unequal
 from .cases import derivative, draws_of
+from .theorem import Comparison, Theorem, equal, unequal
 
 
 _NOISE = np.linspace(-9.0, 9.0, 721)

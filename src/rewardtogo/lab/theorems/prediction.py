@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from ...tabular.evaluation import state_values
+from ...tabular.exact.evaluation import state_values
 from ...tabular.mdp import tabular_mdp
-from ..theorem import Comparison, Theorem, at_most, equal, less, unequal
 from .cases import draws_of
+from .theorem import Comparison, Theorem, at_most, equal, less, unequal
 
 
 LENGTH = 9

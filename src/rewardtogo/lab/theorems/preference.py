@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 from numpy.random import Generator
 
-from ..theorem import Comparison, Theorem, at_most, equal, less, unequal
 from .cases import complex_gradient, divergence, draws_of, softmax
+from .theorem import Comparison, Theorem, at_most, equal, less, unequal
 
 
 PROMPTS, TOKENS = 2, 3

@@ -15,10 +15,10 @@ from ...estimators.returns import (
     reward_to_go,
 )
 from ...losses.q_learning import bellman_target
-from ...tabular.evaluation import advantages, state_values
-from ..theorem import Comparison, Theorem, equal, unequal
+from ...tabular.exact.evaluation import advantages, state_values
 from .cases import draws_of
 from .tasks import Episodes, Task, random_episodes, random_task
+from .theorem import Comparison, Theorem, equal, unequal
 
 
 _generalised_advantage = jax.jit(generalised_advantage)

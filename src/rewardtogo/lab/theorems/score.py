@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from ...losses.policy_gradient import score_function
-from ..theorem import Comparison, Theorem, equal, unequal
 from .cases import derivative
 from .tasks import MARGIN, Episodes, random_episodes
+from .theorem import Comparison, Theorem, equal, unequal
 
 
 def _log_derivative(key: PRNGKeyArray) -> Sequence[Comparison]:

@@ -10,18 +10,17 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from ...tabular.evaluation import action_values
+from ...tabular.exact.evaluation import action_values
+from ...tabular.exact.occupancy import visitation
 from ...tabular.mdp import tabular_mdp
-from ...tabular.occupancy import visitation
-from ...tabular.precision import AnyArray
-from ...tabular.soft import (
+from ...tabular.solvers.soft import (
     gibbs_policy,
     soft_action_values,
     soft_backup,
     soft_state_values,
     soft_value_iteration,
 )
-from ..theorem import Comparison, Theorem, at_most, equal, less, unequal
+from ...types import AnyArray
 from .cases import (
     Case,
     best_values,
@@ -34,6 +33,7 @@ from .cases import (
     summed_values,
 )
 from .contraction import norm
+from .theorem import Comparison, Theorem, at_most, equal, less, unequal
 
 
 # None is 1 or a discount of `cases`, for which it might be mistaken.

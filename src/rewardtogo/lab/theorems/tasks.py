@@ -15,12 +15,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Inexact, PRNGKeyArray
 
 from ...estimators.returns import reward_to_go
-from ...tabular.evaluation import finite_horizon_values
-from ...tabular.garnet import garnet
+from ...tabular.exact.evaluation import finite_horizon_values
+from ...tabular.exact.occupancy import state_distributions
 from ...tabular.mdp import TabularMDP
-from ...tabular.occupancy import state_distributions
-from ..enumeration import Trajectories, enumerate_trajectories, probabilities
+from ...tabular.problems.garnet import garnet
 from .cases import derivative, draws_of
+from .enumeration import Trajectories, enumerate_trajectories, probabilities
 
 
 DISCOUNTS = (0.5, 0.9, 1.0)

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
-from ..theorem import Comparison, Theorem, at_most, equal, less, unequal
 from .cases import draws_of
 from .tasks import MARGIN, Episodes, random_episodes
+from .theorem import Comparison, Theorem, at_most, equal, less, unequal
 
 
 def _variance(episodes: Episodes, x: Float[np.ndarray, "paths d"]) -> Float[np.ndarray, ""]:

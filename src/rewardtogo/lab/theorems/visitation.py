@@ -10,13 +10,17 @@ import jax
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
-from ...tabular.evaluation import action_values, transition_matrix
-from ...tabular.gradient import gradient_by_autodiff, gradient_by_recursion, gradient_by_theorem
-from ...tabular.occupancy import occupancy, visitation
-from ..enumeration import enumerate_trajectories, probabilities
-from ..theorem import Comparison, Theorem, equal, unequal
+from ...tabular.exact.evaluation import action_values, transition_matrix
+from ...tabular.exact.gradient import (
+    gradient_by_autodiff,
+    gradient_by_recursion,
+    gradient_by_theorem,
+)
+from ...tabular.exact.occupancy import occupancy, visitation
 from .cases import derivative
+from .enumeration import enumerate_trajectories, probabilities
 from .tasks import Task, random_task
+from .theorem import Comparison, Theorem, equal, unequal
 
 
 _BELOW_ONE = (0.5, 0.9, 0.95)

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from ..problem import Grid
+from .problem import Grid
 
 
 ACTIONS = ("up", "right", "down", "left")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..mdp import tabular_mdp
-from ..problem import Problem
+from .problem import Problem
 
 
 BAIRD_FEATURES = np.vstack(

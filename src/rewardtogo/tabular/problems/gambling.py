@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float
 
-from ..problem import Problem
 from ..successors import Outcome, mdp_from_outcomes, successor_mdp
 from .boards import uniform
+from .problem import Problem
 
 
 _GOAL = 100

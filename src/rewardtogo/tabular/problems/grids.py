@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ..problem import Problem
 from ..successors import successor_mdp
 from .boards import ACTIONS, board, moved, uniform
+from .problem import Problem
 
 
 _MOST_CELLS = 2**31 - 1

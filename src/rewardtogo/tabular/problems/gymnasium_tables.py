@@ -7,10 +7,9 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-from rewardtogo.envs.factory import HostFactory, require_known, time_limit
-
-from ..problem import Grid, Problem
 from ..successors import Outcome, SuccessorMDP, mdp_from_outcomes
+from .gymnasium_registry import made, require_known, time_limit
+from .problem import Grid, Problem
 
 
 _TOY_TEXT = "gymnasium.envs.toy_text"
@@ -67,7 +66,7 @@ def gymnasium_problem(name: str) -> Problem:
 def _made(name: str) -> gym.Env:
     require_known(name)
     try:
-        return HostFactory(name)()
+        return made(name)
     except (gym.error.Error, ImportError, TypeError, ValueError) as error:
         raise ValueError(f"Gymnasium's {name!r} could not be made: {error}") from error
 

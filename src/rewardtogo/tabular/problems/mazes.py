@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ..problem import Change, Grid, Problem
 from ..successors import SuccessorMDP, successor_mdp
 from .boards import ACTIONS, board, moved
+from .problem import Change, Grid, Problem
 
 
 # "#": wall, "S": start, "G": goal.

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..mdp import tabular_mdp
-from ..problem import Grid, Problem
+from .problem import Grid, Problem
 
 
 _MOST_CARS = 20

@@ -3,8 +3,8 @@
 import numpy as np
 
 from ..mdp import tabular_mdp
-from ..problem import Grid, Problem
 from ..successors import successor_mdp
+from .problem import Grid, Problem
 
 
 _LEFT_RIGHT = ("left", "right")

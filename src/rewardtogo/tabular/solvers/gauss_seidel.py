@@ -10,10 +10,10 @@ from jaxtyping import Array, Float, Int
 from ...types import Scalar
 from ..mdp import AbstractMDP
 from ..precision import in_float64
-from ..solution import Solution, sweep
 from ..successors import SuccessorMDP
-from .aim import Aim, aim, undiscounted
 from .ordering import Blocks, blocks
+from .solution import Solution, sweep
+from .stopping import Aim, aim, undiscounted
 
 
 # After a sweep over all actions, sweeps with the actions it chose go on until a sweep changes ten

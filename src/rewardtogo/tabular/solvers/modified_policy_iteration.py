@@ -7,9 +7,9 @@ from jaxtyping import Array, Float
 
 from ..mdp import AbstractMDP
 from ..precision import in_float64
-from ..solution import Solution, Sweep, sweep
-from .aim import Aim, aim, undiscounted
 from .chains import DenseChain, chain_of
+from .solution import Solution, Sweep, sweep
+from .stopping import Aim, aim, undiscounted
 
 
 # An evaluation that is not near its end after so many sweeps is finished by a linear solve, which

@@ -6,14 +6,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from ..ends import check_policy_ends, ending_policy
+from ...types import AnyArray
+from ..exact.sparse_solve import sparse_state_values
+from ..exact.termination import check_policy_ends, ending_policy
 from ..mdp import AbstractMDP
-from ..precision import AnyArray, in_float64
-from ..solution import Solution, Sweep, centred_lookahead, rounding_error
-from ..sparse_solve import sparse_state_values
+from ..precision import in_float64
 from ..successors import SuccessorMDP
-from .aim import Aim, aim, outcomes, undiscounted
 from .chains import chain_of
+from .solution import Solution, Sweep, centred_lookahead, rounding_error
+from .stopping import Aim, aim, outcomes, undiscounted
 
 
 # From here on a dense factorisation costs more than a sparse one of lists.

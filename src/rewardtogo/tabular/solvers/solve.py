@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..ends import ending_policy
-from ..evaluation import lookahead
+from ..exact.evaluation import lookahead
+from ..exact.termination import ending_policy
 from ..mdp import AbstractMDP, TabularMDP
-from ..solution import Solution
 from ..successors import SuccessorMDP
 from .gauss_seidel import gauss_seidel
 from .modified_policy_iteration import modified_policy_iteration
 from .ordering import distances
 from .policy_iteration import policy_iteration
+from .solution import Solution
 from .sparsity import as_lists, to_lists
 from .value_iteration import value_iteration
 

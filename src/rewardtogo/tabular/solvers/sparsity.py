@@ -4,8 +4,9 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
+from ...types import AnyArray
 from ..mdp import AbstractMDP, TabularMDP
-from ..precision import AnyArray, in_float64
+from ..precision import in_float64
 from ..successors import SuccessorMDP
 
 

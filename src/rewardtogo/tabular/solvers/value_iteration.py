@@ -6,8 +6,8 @@ import jax.numpy as jnp
 
 from ..mdp import AbstractMDP
 from ..precision import in_float64
-from ..solution import Solution, sweep
-from .aim import Aim, aim, undiscounted
+from .solution import Solution, sweep
+from .stopping import Aim, aim, undiscounted
 
 
 @in_float64

@@ -1,0 +1,33 @@
+"""Is there room for the buffers of a run? Asked before anything is allocated or compiled."""
+
+import gymnasium as gym
+import numpy as np
+
+from ..free_memory import require_room
+from .prioritised import PrioritisedReplay
+from .protocol import AbstractSource
+from .replay import Replay
+from .task import AbstractWorld
+
+
+def require_memory(source: AbstractSource, world: AbstractWorld) -> None:
+    """Raise `ValueError` if the replay buffers would take more than half of the free memory."""
+    priority = 0
+    if isinstance(source, PrioritisedReplay):
+        source, priority = source.replay, 5  # 4, and 4/7 for the sums
+    if not isinstance(source, Replay):
+        return
+    observation, action = (_bytes(s) for s in (world.observation_space, world.action_space))
+    row = 2 * observation + action + 4 + 2 + priority  # reward, and two flags
+    require_room(
+        row * source.capacity * world.num_seeds,
+        what=f"`buffer_size` {source.capacity:,}",
+        detail=f"{world.num_seeds} seed(s) × {row} bytes a step",
+        lower="`buffer_size` or `seeds`",
+    )
+
+
+def _bytes(space: gym.Space) -> int:
+    """Of one element as a buffer holds it: what has 8 bytes is kept in 4."""
+    size = int(np.prod(space.shape or (), dtype=np.int64))
+    return size * min(np.dtype(space.dtype).itemsize, 4)
