@@ -24,7 +24,7 @@ from rewardtogo.algorithms.reinforce_baselines import WithBaseline
 from rewardtogo.devices import prepare
 from rewardtogo.figures import new_figure, save_figure
 from rewardtogo.files import read_json
-from rewardtogo.nn.policies import EntropicPolicy, Sampled
+from rewardtogo.nn.policies import EntropicPolicy, SamplingBehaviour
 from rewardtogo.recipes import REINFORCERecipe
 from rewardtogo.recipes.ingredients import Ingredients
 from rewardtogo.runs.evaluation import evaluation_from_json
@@ -34,7 +34,7 @@ from rewardtogo.runs.learning_curves import TRAINED
 from rewardtogo.runs.metrics import read_rows
 from rewardtogo.runs.settings import RunSettings, Settings
 from rewardtogo.sources.episodes import Episodes
-from rewardtogo.sources.task import make_world
+from rewardtogo.sources.task import make_task
 from rewardtogo.statistics import CurveBand, curve_band
 from rewardtogo.training.train import build_program, train
 from rewardtogo.types import EpisodeBatch
@@ -88,7 +88,7 @@ FORMS = {
 
 def _built(algorithm: REINFORCE) -> Ingredients:
     return dataclasses.replace(REINFORCERecipe(), algorithm=algorithm).build(
-        make_world(ENVIRONMENT, num_seeds=1, run_seed=0)
+        make_task(ENVIRONMENT, num_seeds=1, run_seed=0)
     )
 
 
@@ -96,7 +96,7 @@ def scatter(policy: EntropicPolicy, key: Key[Array, ""]) -> dict[str, Scatter]:
     """Measure every form on the same `BATCHES` batches of one policy."""
     source = _built(REINFORCE()).source
     assert isinstance(source, Episodes)
-    behaviour = Sampled(policy)
+    behaviour = SamplingBehaviour(policy)
 
     def gathered(key: Key[Array, ""]) -> EpisodeBatch:
         init_key, gather_key = jr.split(key)
@@ -127,7 +127,7 @@ def _warm(form: REINFORCE, policy: EntropicPolicy, gathered, key: Key[Array, ""]
         return state
     see = lambda memory, key: (form.rule.learn(memory, form.outcome(gathered(key))), None)
     seen = eqx.filter_jit(lambda memory, keys: filter_scan(see, memory, keys)[0])
-    return REINFORCEState(state.learner, seen(state.baseline, jr.split(key, WARM)))
+    return REINFORCEState(state.trainable, seen(state.baseline, jr.split(key, WARM)))
 
 
 def policy_after(total_steps: int) -> EntropicPolicy:
@@ -138,7 +138,7 @@ def policy_after(total_steps: int) -> EntropicPolicy:
     program = build_program(*ingredients, keys=jr.key(0)[None])
     reports = train(program, ingredients.source, total_steps=total_steps, report_every=total_steps)
     *_, last = reports
-    return jax.tree.map(lambda x: x[0], last.state.algorithm.learner.model)
+    return jax.tree.map(lambda x: x[0], last.state.algorithm.trainable.model)
 
 
 def curve(folder: RunFolder) -> CurveBand:

@@ -25,9 +25,16 @@ from rewardtogo.statistics import curve_band
 from rewardtogo.tabular.problems.catalogue import problem
 from rewardtogo.td.control.dyna import DynaQ, DynaQPlus
 from rewardtogo.td.control.one_step import AbstractControl
-from rewardtogo.td.control.optimum import truth
+from rewardtogo.td.control.optimum import control_optimum
 from rewardtogo.td.control.report import mean_over_seeds
-from rewardtogo.td.control.run import Draws, Tally, Walk, control, stepped, world
+from rewardtogo.td.control.run import (
+    ControlState,
+    RandomNumbers,
+    RunningCounts,
+    control,
+    control_problem,
+    stepped,
+)
 from rewardtogo.td.steps.dynamics import DRAWS, dynamics
 from rewardtogo.td.steps.exploration import EpsilonGreedyExploration
 from rewardtogo.td.steps.step_sizes import ConstantStepSize
@@ -85,18 +92,20 @@ def main(options: Options) -> None:
 def episode_lengths(method: AbstractControl, seeds: int) -> Float[np.ndarray, "seeds episodes"]:
     """Steps of each seed's first episodes in the maze of example 8.1."""
     mdp = problem("DynaMaze").mdp
-    place = world(dynamics(mdp, max_steps=10_000), truth(mdp))
+    place = control_problem(dynamics(mdp, max_steps=10_000), control_optimum(mdp))
     q, zero = jnp.zeros(place.exact.shape), jnp.zeros(())
 
     def ends(key, method, place):
         first, act, update, process = jr.split(key, 4)
-        tally = Tally(zero, zero, zero, zero, zero + 1, zero)
-        walk = Walk(method.init(untouched_table(q)), place.dynamics.begin(jr.uniform(first)), tally)
+        tally = RunningCounts(zero, zero, zero, zero, zero + 1, zero)
+        walk = ControlState(
+            method.init(untouched_table(q)), place.dynamics.begin(jr.uniform(first)), tally
+        )
 
         def step(walk, key_and_numbers):
             key, act, process = key_and_numbers
             numbers = jr.uniform(key, (method.num_draws,))
-            walk = stepped(walk, Draws(act, numbers, process), method, place)
+            walk = stepped(walk, RandomNumbers(act, numbers, process), method, place)
             return walk, walk.tally.episodes
 
         numbers = jr.uniform(act, (STEPS,)), jr.uniform(process, (STEPS, DRAWS))
@@ -124,7 +133,7 @@ def _changing(
         _band(axes, result.steps, result.reward, title, colour)
         at = int(np.flatnonzero(result.steps == change.step)[0])
         shown = [mean_over_seeds(result.reward[:, i]) for i in (at, -1)]
-        best = int(np.sum(result.value[:, -20:].max(axis=1) > 0.99 * result.truth.optimum))
+        best = int(np.sum(result.value[:, -20:].max(axis=1) > 0.99 * result.exact.optimum))
         print(f"| {name} | {title} | " + " | ".join(map(str, shown)) + f" | {best} of {seeds} |")
     axes.axvline(change.step, color="0.35", linestyle=":", linewidth=1)
     axes.set_title(name, loc="left", fontsize="medium")

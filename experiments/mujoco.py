@@ -28,7 +28,7 @@ from rewardtogo.runs.learning_curves import learning_curves
 from rewardtogo.runs.metrics import read_rows
 from rewardtogo.runs.settings import RunSettings, Settings
 from rewardtogo.statistics import stratified_bootstrap
-from rewardtogo.training.evaluate import Episodes
+from rewardtogo.training.evaluate import EvaluatedEpisodes
 
 
 SEEDS, PEER_SEEDS = 5, 3
@@ -169,7 +169,7 @@ def _gather(comparison: Comparison) -> None:
         {"algorithm": comparison.algorithm, "environment": comparison.environment},
     )
     column = lambda name: np.array([result[name] for result in found])
-    episodes = Episodes(column("returns"), column("lengths"))
+    episodes = EvaluatedEpisodes(column("returns"), column("lengths"))
     summary = evaluation(episodes, range(PEER_SEEDS), column("steps"))
     write_json(folder.evaluation, summary.to_json())
 

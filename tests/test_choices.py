@@ -15,7 +15,7 @@ from own_choices import STEPS, HostDoors
 from quick_compiles import quick_compiles  # noqa: F401
 from rewardtogo.recipes import RECIPES
 from rewardtogo.runs.settings import Settings
-from rewardtogo.sources.task import make_world
+from rewardtogo.sources.task import make_task
 from rewardtogo.spaces import action_mask
 from rewardtogo.training.train import build_program, train
 
@@ -40,11 +40,11 @@ def small(algorithm: str, **changes: Any) -> Any:
 
 
 def doors(name: str = "own_choices:Doors", **arguments: Any):
-    return make_world(name, num_seeds=1, run_seed=0, env_args=arguments)
+    return make_task(name, num_seeds=1, run_seed=0, env_args=arguments)
 
 
-def reports(recipe: Any, world: Any) -> list[rtg.Report]:
-    ingredients = recipe.build(world)
+def reports(recipe: Any, task: Any) -> list[rtg.Report]:
+    ingredients = recipe.build(task)
     program = build_program(*ingredients, keys=jr.split(jr.key(0), 1))
     return list(train(program, ingredients.source, total_steps=64, report_every=32))
 
@@ -123,7 +123,7 @@ def test_what_has_no_masked_policy_says_so():
 
 @pytest.mark.parametrize("algorithm", ["a2c", "npg", "ppo", "reinforce", "trpo"])
 def test_a_deviation_out_of_range_is_refused(algorithm):
-    place = make_world("Pendulum-v1", num_seeds=1, run_seed=0)
+    place = make_task("Pendulum-v1", num_seeds=1, run_seed=0)
     for std, high in (("state", "2"), ("learned", "5"), ("fixed", "5")):
         with pytest.raises(ValueError, match=rf"`initial_log_std` must lie in \[-20, {high}\]"):
             small(algorithm, std=std, initial_log_std=7.0).build(place)
@@ -133,7 +133,7 @@ def test_a_deviation_out_of_range_is_refused(algorithm):
 def test_either_deviation_trains(algorithm, std):
     """A fixed σ stays: the entropy of the policy is that of the first."""
     recipe = small(algorithm, std=std, initial_log_std=-0.5, initialisation="fan-in")
-    place = make_world("Pendulum-v1", num_seeds=1, run_seed=0)
+    place = make_task("Pendulum-v1", num_seeds=1, run_seed=0)
     entropy = -reports(recipe, place)[-1].metrics["train/entropy_loss"][0]
     first = 0.5 * np.log(2 * np.pi * np.e) - 0.5
     assert np.isclose(entropy, first, atol=1e-5) == (std == "fixed")
@@ -143,7 +143,7 @@ def test_either_deviation_trains(algorithm, std):
 @pytest.mark.parametrize("stack", [1, 3])
 def test_a_mask_holds_behind_a_trunk_a_memory_and_a_stack(change, stack):
     """What counts is the mask of now: those of before stand in the observation too."""
-    place = make_world(
+    place = make_task(
         "own_choices:one_row", num_seeds=1, run_seed=0, history=rtg.History(stack=stack)
     )
     space = place.observation_space
@@ -156,5 +156,5 @@ def test_a_mask_holds_behind_a_trunk_a_memory_and_a_stack(change, stack):
     size = mask.stop - mask.start
     for allowed in range(size):
         seen = jnp.ones(space.shape).at[mask].set(jnp.arange(size) == allowed)
-        distribution, _, _ = model(seen, model.initial_memory())
+        distribution, _, _ = model(seen, model.initial_carry())
         assert np.array_equal(np.exp(distribution.log_prob(jnp.asarray(allowed))), 1)

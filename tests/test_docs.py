@@ -122,7 +122,7 @@ def test_every_metric(algorithm):
 
 
 def test_every_flag_of_a_run():
-    fields = [*dataclasses.fields(RunSettings), *dataclasses.fields(train_command.Session)]
+    fields = [*dataclasses.fields(RunSettings), *dataclasses.fields(train_command.TrainOptions)]
     names = [f.name.replace("from_run", "from").replace("_", "-") for f in fields]
     assert [row[0] for row in table("runs.md", "Flags")] == [f"--{name}" for name in names]
 

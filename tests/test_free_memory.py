@@ -6,12 +6,12 @@ import rewardtogo as rtg
 from rewardtogo import free_memory as memory
 from rewardtogo.free_memory import free_memory
 from rewardtogo.sources.room import require_memory
-from rewardtogo.sources.task import Backend, make_world
+from rewardtogo.sources.task import Backend, make_task
 from rewardtogo.training.train import build_program
 from short_runs import compile_cache  # noqa: F401
 
 
-def source_and_world(algorithm, environment, buffer_size, seeds=3, backend: Backend = "auto"):
+def source_and_task(algorithm, environment, buffer_size, seeds=3, backend: Backend = "auto"):
     recipe = dataclasses.replace(
         rtg.default_recipe(algorithm, environment),
         buffer_size=buffer_size,
@@ -19,18 +19,18 @@ def source_and_world(algorithm, environment, buffer_size, seeds=3, backend: Back
         num_envs=2,
         num_steps=4,
     )
-    world = make_world(environment, num_seeds=seeds, run_seed=0, backend=backend)
-    return recipe.build(world).source, world, recipe
+    task = make_task(environment, num_seeds=seeds, run_seed=0, backend=backend)
+    return recipe.build(task).source, task, recipe
 
 
-def counted(source, world, monkeypatch):
+def counted(source, task, monkeypatch):
     """The free memory at which the buffer is just allowed, in bytes: twice what it takes."""
     low, high = 0, 2**50
     while high - low > 1:
         middle = (low + high) // 2
         monkeypatch.setattr(memory, "free_memory", lambda value=middle: value)
         try:
-            require_memory(source, world)
+            require_memory(source, task)
             high = middle
         except ValueError:
             low = middle
@@ -45,11 +45,11 @@ def test_it_counts_what_the_buffer_will_take(algorithm, environment, monkeypatch
     import jax
     import jax.random as jr
 
-    source, world, recipe = source_and_world(algorithm, environment, 4096)
-    program = build_program(*recipe.build(world), keys=jr.split(jr.key(0), 3))
+    source, task, recipe = source_and_task(algorithm, environment, 4096)
+    program = build_program(*recipe.build(task), keys=jr.split(jr.key(0), 3))
     leaves = jax.tree.leaves(program.template().memory)
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
-    assert counted(source, world, monkeypatch) == 2 * size
+    assert counted(source, task, monkeypatch) == 2 * size
 
 
 def test_priorities_are_counted(monkeypatch):
@@ -57,20 +57,20 @@ def test_priorities_are_counted(monkeypatch):
     import jax
     import jax.random as jr
 
-    _, world, recipe = source_and_world("dqn", "CartPole-v1", 4096)
+    _, task, recipe = source_and_task("dqn", "CartPole-v1", 4096)
     recipe = dataclasses.replace(recipe, prioritised=True)
-    program = build_program(*recipe.build(world), keys=jr.split(jr.key(0), 3))
+    program = build_program(*recipe.build(task), keys=jr.split(jr.key(0), 3))
     leaves = jax.tree.leaves(program.template().memory)
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
-    found = counted(recipe.build(world).source, world, monkeypatch)
+    found = counted(recipe.build(task).source, task, monkeypatch)
     assert 2 * size <= found < 2.05 * size
 
 
 def test_the_message_has_the_argument_and_sizes_in_words(monkeypatch):
-    source, world, _ = source_and_world("dqn", "CartPole-v1", 10_000_000)
+    source, task, _ = source_and_task("dqn", "CartPole-v1", 10_000_000)
     monkeypatch.setattr(memory, "free_memory", lambda: 2**30)
     with pytest.raises(ValueError) as caught:
-        require_memory(source, world)
+        require_memory(source, task)
     message = str(caught.value)
     assert "`buffer_size` 10,000,000 needs 1.2 GiB" in message  # 3 seeds × 10⁷ × 42 bytes
     assert "half of the 1.0 GiB" in message and "3 seed(s) × 42 bytes" in message
@@ -80,15 +80,15 @@ def test_host_environments_are_counted_alike(monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda: 2**20)
     backends: tuple[Backend, ...] = ("jax", "gymnasium")
     for backend in backends:
-        source, world, _ = source_and_world("dqn", "CartPole-v1", 100_000, backend=backend)
+        source, task, _ = source_and_task("dqn", "CartPole-v1", 100_000, backend=backend)
         with pytest.raises(ValueError, match=r"12\.0 MiB"):
-            require_memory(source, world)
+            require_memory(source, task)
 
 
 def test_what_has_no_buffer_needs_no_room(monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda: 1)
-    world = make_world("CartPole-v1", num_seeds=1, run_seed=0)
-    require_memory(rtg.default_recipe("ppo", "CartPole-v1").build(world).source, world)
+    task = make_task("CartPole-v1", num_seeds=1, run_seed=0)
+    require_memory(rtg.default_recipe("ppo", "CartPole-v1").build(task).source, task)
 
 
 def test_free_memory_is_less_than_all_and_not_none():

@@ -15,7 +15,7 @@ from rewardtogo.recipes import RECIPES
 from rewardtogo.runs.load import SavedRun
 from rewardtogo.runs.play import play
 from rewardtogo.runs.resume import read_settings
-from rewardtogo.sources.task import HostWorld, JaxWorld, make_world
+from rewardtogo.sources.task import HostTask, JaxTask, make_task
 from rewardtogo.training.evaluate import make_evaluator
 from short_runs import (
     cartpole_observations,
@@ -44,7 +44,7 @@ def remembering_run():
 def test_the_flags_of_a_run_are_kept():
     settings = read_settings(remembering_run())
     assert settings.run.history == HISTORY
-    assert settings.world().observation_space.shape == (12,)
+    assert settings.task().observation_space.shape == (12,)
     policy: Any = SavedRun(remembering_run()).policy(0)
     assert isinstance(policy.model, RecurrentActorCritic)
 
@@ -87,14 +87,14 @@ def test_evaluation_carries_the_memory_on_both_sides():
             right = (memory >= 4).astype(jnp.float32)
             return Categorical(jnp.stack([1 - right, right], axis=-1)), memory + 1
 
-        def initial_memory(self):
+        def initial_carry(self):
             return jnp.zeros((), jnp.int32)
 
     for name in ("own_environments:Line", "own_environments:Walk-v0"):
-        world = make_world(name, num_seeds=1, run_seed=0, history=rtg.History(stack=3))
-        assert isinstance(world, JaxWorld if name.endswith("Line") else HostWorld)
-        assert world.observation_space.shape == (6,)
-        evaluate = make_evaluator(world, lambda _: Counting(), num_seeds=1, num_episodes=25)
+        task = make_task(name, num_seeds=1, run_seed=0, history=rtg.History(stack=3))
+        assert isinstance(task, JaxTask if name.endswith("Line") else HostTask)
+        assert task.observation_space.shape == (6,)
+        evaluate = make_evaluator(task, lambda _: Counting(), num_seeds=1, num_episodes=25)
         episodes = evaluate(jnp.zeros((1,)), 0)
         assert np.all(episodes.returns == 16) and np.all(episodes.lengths == 20)
 
@@ -133,9 +133,9 @@ def test_another_history_is_another_run(tmp_path):
     ids=str,
 )
 def test_a_memory_that_cannot_be(change, words):
-    world = make_world("CartPolePositions-v1", num_seeds=1, run_seed=0)
+    task = make_task("CartPolePositions-v1", num_seeds=1, run_seed=0)
     with pytest.raises(ValueError, match=words):
-        dataclasses.replace(RECIPES["ppo"](), **change).build(world)
+        dataclasses.replace(RECIPES["ppo"](), **change).build(task)
 
 
 @pytest.mark.parametrize("stack", [0, -2])

@@ -12,8 +12,8 @@ from benchmarks.peers import lake
 from rewardtogo.devices import prepare
 from rewardtogo.tabular.problems.catalogue import problem
 from rewardtogo.td.control.one_step import QLearning
-from rewardtogo.td.control.optimum import truth
-from rewardtogo.td.control.run import program, world
+from rewardtogo.td.control.optimum import control_optimum
+from rewardtogo.td.control.run import control_problem, program
 from rewardtogo.td.steps.dynamics import dynamics
 from rewardtogo.td.steps.exploration import EpsilonGreedyExploration
 from rewardtogo.td.steps.step_sizes import ConstantStepSize
@@ -32,7 +32,7 @@ def main() -> None:
     )
     points = 10
     run = program(method, seeds=arguments.seeds)
-    lake_and_truth = world(dynamics(mdp, max_steps=lake.LIMIT), truth(mdp))
+    lake_and_truth = control_problem(dynamics(mdp, max_steps=lake.LIMIT), control_optimum(mdp))
 
     def measure() -> protocol.Result:
         q, _ = run(jr.key(0), [(lake_and_truth, arguments.steps // points)] * points, 0.0)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 
-from rewardtogo import build_program, make_world, train
+from rewardtogo import build_program, make_task, train
 from rewardtogo.devices import prepare
 from rewardtogo.recipes import Recipe
 from rewardtogo.runs.settings import to_json
@@ -33,7 +33,7 @@ class Run:
     ) -> None:
         prepare("cpu", num_seeds)
         # The command's own watchdog over host environments, so that its cost is measured too.
-        world = make_world(
+        task = make_task(
             environment,
             num_seeds=num_seeds,
             run_seed=0,
@@ -41,7 +41,7 @@ class Run:
             env_args=env_args,
             timeout=60.0,
         )
-        ingredients = recipe.build(world)
+        ingredients = recipe.build(task)
         keys = jax.vmap(jr.key)(jnp.arange(num_seeds, dtype=jnp.uint32))
         self.program = build_program(*ingredients, keys=keys)
         self.source = ingredients.source

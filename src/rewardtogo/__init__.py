@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from .sources.prioritised import PrioritisedReplay as PrioritisedReplay
     from .sources.replay import Replay as Replay
     from .sources.rollout import Rollout as Rollout
-    from .sources.task import make_world as make_world
+    from .sources.task import make_task as make_task
     from .tabular.empirical import empirical_mdp as empirical_mdp
     from .tabular.mdp import TabularMDP as TabularMDP, tabular_mdp as tabular_mdp
     from .tabular.problems.catalogue import problem as problem
@@ -102,7 +102,10 @@ if TYPE_CHECKING:
         NetworkFunction as NetworkFunction,
         predict_environment as predict_environment,
     )
-    from .td.prediction.fixed_policy import Followed as Followed, returns_from as returns_from
+    from .td.prediction.fixed_policy import (
+        FixedPolicyEnvironment as FixedPolicyEnvironment,
+        returns_from as returns_from,
+    )
     from .td.prediction.monte_carlo import MonteCarlo as MonteCarlo, Visits as Visits
     from .td.prediction.n_step import NStepTD as NStepTD
     from .td.prediction.one_step import TD0 as TD0

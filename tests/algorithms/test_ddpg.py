@@ -14,7 +14,7 @@ from rewardtogo.envs.probes import ContinuousTarget
 from rewardtogo.envs.wrappers import ScaledActions
 from rewardtogo.nn.deterministic import action_value, deterministic_actor
 from rewardtogo.recipes import DDPGRecipe
-from rewardtogo.sources.task import JaxWorld
+from rewardtogo.sources.task import JaxTask
 from rewardtogo.training.train import build_program, train
 
 
@@ -59,10 +59,10 @@ def test_targets_by_hand(problem):
     assert np.allclose(algorithm.targets(state, batch), expected, rtol=1e-10)
 
 
-def assert_gradient(learner, objective, model):
+def assert_gradient(trainable, objective, model):
     """Adam's first moment, ten times, is the gradient of a formula; and it is its slope."""
     expected = jax.jit(jax.grad(objective))(model)
-    moment = optax.tree.get(learner.opt_state, "mu")
+    moment = optax.tree.get(trainable.opt_state, "mu")
     for m, e in zip(jax.tree.leaves(moment), jax.tree.leaves(expected), strict=True):
         assert np.allclose(m / 0.1, e, rtol=1e-8, atol=1e-12)
     moved = lambda sign: jax.tree.map(lambda x, g: x + sign * 1e-6 * g, model, expected)
@@ -144,8 +144,8 @@ def test_the_target_is_answered():
         hidden=(8,),
         activation="tanh",
     )
-    world = JaxWorld("Probe", ScaledActions(ContinuousTarget()), 1)
-    algorithm, source, models = recipe.build(world)
+    task = JaxTask("Probe", ScaledActions(ContinuousTarget()), 1)
+    algorithm, source, models = recipe.build(task)
     program = build_program(algorithm, source, models, keys=jr.split(jr.key(0), 1))
     report = list(train(program, source, total_steps=900, report_every=300))[-1]
     state = jax.tree.map(lambda x: x[0], report.state.algorithm)

@@ -17,9 +17,9 @@ from rewardtogo.envs.linear_quadratic import LinearQuadratic
 from rewardtogo.lab.theorems.linear_quadratic import problem_of
 from rewardtogo.nn.deterministic import deterministic_actor
 from rewardtogo.nn.encoders import encoder
-from rewardtogo.nn.polynomial import LinearPolicy, Polynomial
+from rewardtogo.nn.polynomial import LinearPolicy, PolynomialEncoder
 from rewardtogo.recipes import DPGRecipe, default_recipe
-from rewardtogo.sources.task import make_world
+from rewardtogo.sources.task import make_task
 from rewardtogo.training.train import build_program, train
 from rewardtogo.types import Transition
 
@@ -31,8 +31,8 @@ FREE: dict[str, Any] = {"max_grad_norm": 1e9, "ridge": 1e-12}
 def linear(space, weight, value_degree=2):
     """A policy of degree 1 with these weights, and features of the value."""
     see = encoder(space, dtype=DTYPE)
-    policy = LinearPolicy(Polynomial(see, 1), jnp.asarray(weight))
-    return DPGModels(policy, Polynomial(see, value_degree))
+    policy = LinearPolicy(PolynomialEncoder(see, 1), jnp.asarray(weight))
+    return DPGModels(policy, PolynomialEncoder(see, value_degree))
 
 
 def weight_of(policy):
@@ -44,7 +44,7 @@ def test_the_critic_is_the_formula_for_any_network(x64, key):
     """Q_w = (a − μ)ᵀ ∇μᵀ w + vᵀφ with the whole Jacobian written out, state by state."""
     actor = deterministic_actor(networks(CONTINUOUS), key)
     batch = random_batch((7,), CONTINUOUS)
-    features = Polynomial(encoder(OBSERVATION, dtype=DTYPE), 2)
+    features = PolynomialEncoder(encoder(OBSERVATION, dtype=DTYPE), 2)
     theta, unravel = ravel_pytree(actor)
     w, v = jr.normal(key, theta.shape), jr.normal(key, (10,))
     critic = CompatibleValue(actor, unravel(w), features, v)
@@ -203,13 +203,13 @@ def test_long_steps_are_cut(x64):
 @pytest.mark.parametrize("next_action", NextAction)
 def test_it_finds_the_best_gain(next_action):
     """Within a hundredth of the Riccati optimum, by the closed form of the policy learned."""
-    world = make_world("LinearQuadratic-v0", num_seeds=1, run_seed=0)
+    task = make_task("LinearQuadratic-v0", num_seeds=1, run_seed=0)
     recipe = default_recipe("dpg", "LinearQuadratic-v0")
     assert isinstance(recipe, DPGRecipe)
     changed = {"discount": 0.95, "natural": True, "learning_rate": 0.03}
     algorithm = DPG(**changed, next_action=next_action)
     assert next_action is not NextAction.POLICY or algorithm == recipe.algorithm
-    _, source, models = recipe.build(world)
+    _, source, models = recipe.build(task)
     program = build_program(algorithm, source, models, keys=jr.split(jr.key(0), 1))
     *_, last = train(program, source, total_steps=50_000, report_every=50_000)
     exact = problem_of(LinearQuadratic(), discount=0.95).with_constant()
@@ -243,7 +243,7 @@ def test_settings_out_of_range_are_refused(name, value, message):
     ],
 )
 def test_a_recipe_that_does_not_fit_is_refused(changes, message):
-    world = make_world("Pendulum-v1", num_seeds=1, run_seed=0)
-    assert isinstance(world.action_space, gym.spaces.Box)
+    task = make_task("Pendulum-v1", num_seeds=1, run_seed=0)
+    assert isinstance(task.action_space, gym.spaces.Box)
     with pytest.raises(ValueError, match=message):
-        DPGRecipe(**changes).build(world)
+        DPGRecipe(**changes).build(task)

@@ -267,7 +267,7 @@ def test_two_networks_learn_in_turn(twins, double):
     keys = jr.split(jr.key(5), 8)
     coins = [bool(jr.bernoulli(key)) for key in keys]
     assert len({*itertools.accumulate(coins, operator.xor)}) == 2
-    networks = [state.critic.model, state.twin.learner.model]
+    networks = [state.critic.model, state.twin.trainable.model]
     nets, slow, learning = by_hand(
         algorithm, networks, [state.target, state.twin.target], batch, coins
     )
@@ -276,7 +276,7 @@ def test_two_networks_learn_in_turn(twins, double):
         state = update(state, key)
     first, second = (
         (state.critic.model, state.target),
-        (state.twin.learner.model, state.twin.target),
+        (state.twin.trainable.model, state.twin.target),
     )
     for (ours, ours_slow), i in ((first, learning), (second, 1 - learning)):
         for a, b in zip(
@@ -289,7 +289,7 @@ def test_two_networks_act_on_their_mean(twins):
     """Whichever stands first."""
     algorithm, state, batch = twins
     one, two = (
-        values(net, batch.observation) for net in (state.critic.model, state.twin.learner.model)
+        values(net, batch.observation) for net in (state.critic.model, state.twin.trainable.model)
     )
     best = (one + two).argmax(-1)
     assert np.any(best != one.argmax(-1)) and np.any(best != two.argmax(-1))

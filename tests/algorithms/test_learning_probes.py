@@ -31,7 +31,7 @@ from rewardtogo.recipes import (
     SACRecipe,
     SACVRecipe,
 )
-from rewardtogo.sources.task import JaxWorld
+from rewardtogo.sources.task import JaxTask
 from rewardtogo.training.train import build_program, train
 
 
@@ -109,7 +109,7 @@ TARGET_RECIPES = {
 
 def trained(recipe, env, total_steps):
     """The algorithm's policy, and the returns that the last report saw."""
-    algorithm, source, models = recipe.build(JaxWorld("Probe", env, 1))
+    algorithm, source, models = recipe.build(JaxTask("Probe", env, 1))
     program = build_program(algorithm, source, models, keys=jr.split(jr.key(0), 1))
     training = train(program, source, total_steps=total_steps, report_every=total_steps // 3)
     report = list(training)[-1]

@@ -11,7 +11,7 @@ from algorithms.batches import DISCRETE, networks, random_batch
 from rewardtogo.algorithms.normalised import Normalised
 from rewardtogo.algorithms.ppo import PPO
 from rewardtogo.algorithms.protocol import AbstractAlgorithm
-from rewardtogo.nn.actor_critic import Acted, ActorCritic
+from rewardtogo.nn.actor_critic import ActingRecord, ActorCritic
 from rewardtogo.nn.policies import AbstractBehaviour, AbstractPolicy
 
 
@@ -24,7 +24,7 @@ class Echo(AbstractBehaviour):
     def act(self, observation, memory, *, key):
         return observation, (), memory
 
-    def initial_memory(self):
+    def initial_carry(self):
         return ()
 
 
@@ -32,7 +32,7 @@ class EchoPolicy(AbstractPolicy):
     def __call__(self, observation, memory):
         return observation, memory
 
-    def initial_memory(self):
+    def initial_carry(self):
         return ()
 
 
@@ -153,7 +153,8 @@ def test_with_nothing_to_normalise_the_algorithm_is_as_it_was(stream):
     nets, inner = networks(DISCRETE), PPO(num_epochs=1, num_minibatches=2)
     models = ActorCritic(nets.actor(jr.key(1), log_std=0.0), nets.state_value(jr.key(2)))
     batches = [
-        dataclasses.replace(b, record=Acted(jnp.full((TIME, ENVS), -1.4))) for b in stream[:2]
+        dataclasses.replace(b, record=ActingRecord(jnp.full((TIME, ENVS), -1.4)))
+        for b in stream[:2]
     ]
     algorithm = wrapped(inner, observations=False, rewards=False)
     ours = states_along(algorithm, batches, models)[-1]

@@ -16,10 +16,10 @@ from rewardtogo.algorithms.minibatches import shuffled_rows
 from rewardtogo.algorithms.npg import NPG
 from rewardtogo.algorithms.ppo import PPO
 from rewardtogo.algorithms.trust_region import fit_critic, judge
-from rewardtogo.nn.actor_critic import Acted, ActorCritic
-from rewardtogo.optim.trainable import learner
+from rewardtogo.nn.actor_critic import ActingRecord, ActorCritic
+from rewardtogo.optim.trainable import trainable
 from rewardtogo.recipes import NPGRecipe
-from rewardtogo.sources.task import make_world
+from rewardtogo.sources.task import make_task
 
 
 TIME, ENVS = 6, 4
@@ -62,7 +62,7 @@ def test_the_critic_sees_every_shuffled_minibatch(num_minibatches, x64):
     critic = networks(DISCRETE).state_value(jr.key(2))
     samples = judge(critic, batch, discount=0.9, trace_decay=0.8, normalise_advantage=True)
     fitted, error = fit_critic(
-        learner(critic, adam),
+        trainable(critic, adam),
         adam,
         samples,
         num_epochs=2,
@@ -85,7 +85,9 @@ def test_the_critic_sees_every_shuffled_minibatch(num_minibatches, x64):
 
 
 def generalised(models, batch):
-    return PPO().score(models, dataclasses.replace(batch, record=Acted(batch.reward))).advantage
+    return (
+        PPO().score(models, dataclasses.replace(batch, record=ActingRecord(batch.reward))).advantage
+    )
 
 
 OUT_OF_RANGE = [
@@ -107,6 +109,6 @@ def test_settings_out_of_range_are_refused(name, value, message):
 
 
 def test_minibatches_must_divide():
-    world = make_world("CartPole-v1", num_seeds=1, run_seed=0)
+    task = make_task("CartPole-v1", num_seeds=1, run_seed=0)
     with pytest.raises(ValueError, match=r"`num_minibatches` \(8\) must divide .* = 15"):
-        NPGRecipe(num_envs=3, num_steps=5).build(world)
+        NPGRecipe(num_envs=3, num_steps=5).build(task)

@@ -190,7 +190,7 @@ class Episodes:
         state, compiled = self.algorithm.init(self.start), jax.jit(update)
         for _ in range(updates):
             state, metrics = compiled(state, None if max_kl is None else jnp.asarray(max_kl))
-            yield self.table(state.learner.model), metrics
+            yield self.table(state.trainable.model), metrics
 
     def table(self, policy):
         return np.asarray(jax.nn.softmax(policy(jnp.arange(STATES), ())[0].logits))

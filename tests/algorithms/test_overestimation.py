@@ -10,7 +10,7 @@ import numpy as np
 from rewardtogo.algorithms.dqn import DQN, ValueLoss
 from rewardtogo.envs.protocol import AbstractEnvironment, Step
 from rewardtogo.recipes import DQNRecipe
-from rewardtogo.sources.task import JaxWorld
+from rewardtogo.sources.task import JaxTask
 from rewardtogo.training.evaluate import make_evaluator
 from rewardtogo.training.train import build_program, train
 
@@ -56,14 +56,14 @@ def surplus(**settings):
     recipe = DQNRecipe(
         algorithm=algorithm, hidden=(), num_envs=64, num_steps=4, num_updates=64, batch_size=16
     )
-    world = JaxWorld("Lottery", Lottery(), SEEDS)
-    learning, source, models = recipe.build(world)
+    task = JaxTask("Lottery", Lottery(), SEEDS)
+    learning, source, models = recipe.build(task)
     program = build_program(learning, source, models, keys=jr.split(jr.key(0), SEEDS))
     *_, last = train(program, source, total_steps=10_000, report_every=10_000)
     arrays, static = eqx.partition(last.state.algorithm, eqx.is_array)
     policy_of = lambda arrays: learning.policy(eqx.combine(arrays, static))
     evaluate = make_evaluator(
-        world, policy_of, num_seeds=SEEDS, num_episodes=5_000, discount=algorithm.discount
+        task, policy_of, num_seeds=SEEDS, num_episodes=5_000, discount=algorithm.discount
     )
     found = evaluate(arrays, 0).q_minus_return
     assert found is not None

@@ -12,7 +12,7 @@ from algorithms.batches import CONTINUOUS, DISCRETE, networks, random_batch
 from rewardtogo.algorithms.minibatches import shuffled_rows
 from rewardtogo.algorithms.ppo import PPO, AdvantageScale, Objective, Sample, adapted
 from rewardtogo.estimators.diagnostics import explained_variance
-from rewardtogo.nn.actor_critic import AbstractActorCritic, Acted, ActorCritic
+from rewardtogo.nn.actor_critic import AbstractActorCritic, ActingRecord, ActorCritic
 from rewardtogo.nn.distributions import Categorical
 
 
@@ -28,7 +28,7 @@ def gathered(action_space):
     actor = jax.tree.map(lambda x: 10 * x, nets.actor(jr.key(1), log_std=-0.02))
     models = ActorCritic(actor, nets.state_value(jr.key(2)))
     batch = random_batch((TIME, ENVS), action_space)
-    return models, dataclasses.replace(batch, record=Acted(log_prob_by_hand(actor, batch)))
+    return models, dataclasses.replace(batch, record=ActingRecord(log_prob_by_hand(actor, batch)))
 
 
 @pytest.fixture(params=[DISCRETE, CONTINUOUS], ids=["discrete", "continuous"])
@@ -112,7 +112,7 @@ def test_one_full_step_is_a_step_on_the_policy_gradient(problem):
     update = jax.jit(lambda models: algorithm.update(algorithm.init(models), batch, key=jr.key(0)))
     state, _ = update(models)
     for before, after, g in zip(
-        *map(jax.tree.leaves, (models, state.learner.model, gradient)), strict=True
+        *map(jax.tree.leaves, (models, state.trainable.model, gradient)), strict=True
     ):
         g = g * 0.05 / norm
         assert np.allclose(after, before - 0.01 * g / (jnp.abs(g) + 1e-5), rtol=1e-9, atol=1e-12)
@@ -194,13 +194,13 @@ def test_annealing_ends_at_zero(discrete):
     states = [algorithm.init(models)]
     for index in range(3):
         states.append(update(states[-1], jr.key(index)))
-    leaves = [jax.tree.leaves(state.learner.model) for state in states]
+    leaves = [jax.tree.leaves(state.trainable.model) for state in states]
     moved = [
         max(float(jnp.abs(a - b).max()) for a, b in zip(x, y, strict=True))
         for x, y in itertools.pairwise(leaves)
     ]
     assert moved[0] > moved[1] > 1e-3 and moved[2] < 1e-8
-    counts = [x for x in jax.tree.leaves(states[1].learner.opt_state) if x.dtype == jnp.int32]
+    counts = [x for x in jax.tree.leaves(states[1].trainable.opt_state) if x.dtype == jnp.int32]
     assert len(counts) == 2 and all(count == 6 for count in counts)
     # Adam moves by about the rate: 6 steps from 1 to 7/12 of it, then 6 down to 1/12.
     assert moved[0] < 0.01 * (12 + 11 + 10 + 9 + 8 + 7) / 12 * 1.1
@@ -232,7 +232,7 @@ class OneNumber(AbstractActorCritic):
         logits = jnp.broadcast_to(logits[None], (len(observation), 2))
         return Categorical(logits), jnp.zeros(len(observation)), memory
 
-    def initial_memory(self):
+    def initial_carry(self):
         return ()
 
 
@@ -328,7 +328,7 @@ def test_an_update_hands_its_coefficient_on(discrete):
         return algorithm.update(algorithm.init(models), batch, key=jr.key(0))
 
     state, metrics = updated(1.0)
-    kl = np.mean(kl_by_hand(models.actor, state.learner.model.actor, batch))
+    kl = np.mean(kl_by_hand(models.actor, state.trainable.model.actor, batch))
     assert kl > 1e-5 and np.allclose(metrics["train/kl"], kl, rtol=1e-9)
     assert metrics["train/kl_coef"] == 0.3 and state.kl_coef == 0.15
     assert updated(kl / 2)[0].kl_coef == 0.6 and updated(kl)[0].kl_coef == 0.3
@@ -347,13 +347,15 @@ def test_a_tiny_target_allows_one_step(discrete):
     stopped, metrics = updated(1e-12, free.init(models))
     assert metrics["train/step_fraction"] == pytest.approx(1 / 6)
     # Looked at were two: the step that was taken, of divergence 0, and the one that was not.
-    last = free.loss(stopped.learner.model, *second_minibatch(free, models, batch))[1]
+    last = free.loss(stopped.trainable.model, *second_minibatch(free, models, batch))[1]
     assert np.allclose(2 * metrics["train/approx_kl"], last["train/approx_kl"], rtol=1e-6)
     # Adam's first step moves by no more than the rate, and by nearly that where it moves at all.
-    pairs = zip(*map(jax.tree.leaves, (models, stopped.learner.model)), strict=True)
+    pairs = zip(*map(jax.tree.leaves, (models, stopped.trainable.model)), strict=True)
     assert 0.009 < max(float(jnp.abs(a - b).max()) for a, b in pairs) <= 0.01
     # The rate falls by iterations, whether or not their steps were taken.
-    adam, clock = sorted(int(x) for x in jax.tree.leaves(stopped.learner.opt_state) if x.ndim == 0)
+    adam, clock = sorted(
+        int(x) for x in jax.tree.leaves(stopped.trainable.opt_state) if x.ndim == 0
+    )
     assert (adam, clock) == (1, 6)
 
     never, metrics = updated(1e9, free.init(models))

@@ -30,8 +30,8 @@ class Summing(AbstractActorCritic):
     weight: Float[Array, "observation actions"]
     value: Float[Array, " observation"]
 
-    def __call__(self, observation, memory):
-        total, count = memory
+    def __call__(self, observation, carry):
+        total, count = carry
         total, count = self.decay * total + observation, count + 1
         weight = jnp.expand_dims(self.weight, range(observation.ndim - 1))
         logits = jnp.sum(total[..., None] * weight, axis=-2) + 0.1 * count[..., None]
@@ -39,7 +39,7 @@ class Summing(AbstractActorCritic):
         value = jnp.expand_dims(self.value, range(observation.ndim - 1))
         return Categorical(logits), jnp.sum(total * value, axis=-1) + 0.2 * count, (total, count)
 
-    def initial_memory(self):
+    def initial_carry(self):
         return jnp.full(4, 0.01), jnp.zeros(())
 
 
@@ -56,7 +56,7 @@ def gathered(x64):
     state, _ = gather(state, jr.key(4))
     _, rollout = gather(state, jr.key(5))
     assert rollout.terminated.any() and rollout.truncated.any()
-    assert (rollout.record.memory[1][0] > 0).any()
+    assert (rollout.record.carry[1][0] > 0).any()
     return model, rollout
 
 
@@ -67,7 +67,7 @@ def test_what_was_done_is_recalled_exactly(gathered, length):
     algorithm = PPO(learning_rate=1e-30, num_epochs=1, num_minibatches=3, sequence_length=length)
     update = jax.jit(lambda m: algorithm.update(algorithm.init(m), rollout, key=jr.key(0)))
     state, metrics = update(model)
-    assert state.learner.model.decay == model.decay
+    assert state.trainable.model.decay == model.decay
     assert abs(metrics["train/approx_kl"]) < 1e-30 and metrics["train/clip_fraction"] == 0
 
 
@@ -88,10 +88,10 @@ def test_minibatches_are_sequences_from_their_own_memories(gathered, length):
 
 def by_hand(model, rollout, decay):
     """Logits, values and successors' values, step by step."""
-    memory = jax.tree.map(lambda x: x[0], rollout.record.memory)
+    carry = jax.tree.map(lambda x: x[0], rollout.record.carry)
     rows = []
     for time in range(TIME):
-        total, count = decay * memory[0] + rollout.observation[time], memory[1] + 1
+        total, count = decay * carry[0] + rollout.observation[time], carry[1] + 1
         logits = total @ model.weight + 0.1 * count[:, None]
         logits = jnp.stack([2 * logits[:, 0], logits[:, 1]], axis=-1)
         value = total @ model.value + 0.2 * count
@@ -99,7 +99,7 @@ def by_hand(model, rollout, decay):
         next_value = after @ model.value + 0.2 * (count + 1)
         rows.append((logits, value, next_value))
         ended = rollout.terminated[time] | rollout.truncated[time]
-        memory = jnp.where(ended[:, None], 0.01, total), jnp.where(ended, 0, count)
+        carry = jnp.where(ended[:, None], 0.01, total), jnp.where(ended, 0, count)
     return jax.tree.map(lambda *xs: jnp.stack(xs), *rows)
 
 

@@ -317,7 +317,7 @@ def test_an_update_is_a_step_on_that_gradient(problem):
     update = jax.jit(lambda p: algorithm.update(algorithm.init(p), problem.batch, key=jr.key(0)))
     state, _ = update(policy)
     for before, after, g in zip(
-        *map(jax.tree.leaves, (policy, state.learner.model, gradient)), strict=True
+        *map(jax.tree.leaves, (policy, state.trainable.model, gradient)), strict=True
     ):
         g = g * 0.05 / norm
         assert np.allclose(after, before - 0.01 * g / (jnp.abs(g) + 1e-8), rtol=1e-9)

@@ -66,15 +66,15 @@ def updated(problem):
     return problem, update(*problem)
 
 
-def gradient_from(learner):
+def gradient_from(trainable):
     """Adam's first moment after one step is (1 − 0.9) times the gradient."""
-    return jax.tree.map(lambda m: m / 0.1, optax.tree.get(learner.opt_state, "mu"))
+    return jax.tree.map(lambda m: m / 0.1, optax.tree.get(trainable.opt_state, "mu"))
 
 
-def assert_gradient(learner, objective, model):
+def assert_gradient(trainable, objective, model):
     """Against automatic differentiation of a formula, and that against finite differences."""
     expected = jax.jit(jax.grad(objective))(model)
-    ours = jax.tree.leaves(gradient_from(learner))
+    ours = jax.tree.leaves(gradient_from(trainable))
     for g, e in zip(ours, jax.tree.leaves(expected), strict=True):
         assert np.allclose(g, e, rtol=1e-8, atol=1e-12)
     step = jax.tree.map(lambda g: 1e-6 * g, expected)

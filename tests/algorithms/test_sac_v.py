@@ -56,15 +56,17 @@ def test_targets_by_hand(updated):
     assert np.allclose(algorithm.targets(state, batch), expected, rtol=1e-12)
 
 
-def gradient_from(learner):
+def gradient_from(trainable):
     """Adam's first moment after one step is (1 − 0.9) times the gradient."""
-    return jax.tree.leaves(jax.tree.map(lambda m: m / 0.1, optax.tree.get(learner.opt_state, "mu")))
+    return jax.tree.leaves(
+        jax.tree.map(lambda m: m / 0.1, optax.tree.get(trainable.opt_state, "mu"))
+    )
 
 
-def assert_gradient(learner, objective, model):
+def assert_gradient(trainable, objective, model):
     expected = jax.tree.leaves(jax.jit(jax.grad(objective))(model))
     assert any(np.abs(e).max() > 1e-3 for e in expected)
-    for ours, e in zip(gradient_from(learner), expected, strict=True):
+    for ours, e in zip(gradient_from(trainable), expected, strict=True):
         assert np.allclose(ours, e, rtol=1e-8, atol=1e-12)
 
 

@@ -14,7 +14,7 @@ from rewardtogo.envs.probes import ContinuousTarget
 from rewardtogo.envs.wrappers import ScaledActions
 from rewardtogo.nn.deterministic import deterministic_actor
 from rewardtogo.recipes import TD3Recipe
-from rewardtogo.sources.task import JaxWorld
+from rewardtogo.sources.task import JaxTask
 from rewardtogo.training.train import build_program, train
 
 
@@ -79,7 +79,7 @@ def test_targets_by_hand(problem):
 
 def gradient_from(after, before):
     """From Adam's first moments, m' = 0.9 m + 0.1 g."""
-    moments = (optax.tree.get(learner.opt_state, "mu") for learner in (after, before))
+    moments = (optax.tree.get(trainable.opt_state, "mu") for trainable in (after, before))
     return jax.tree.map(lambda m, old: (m - 0.9 * old) / 0.1, *moments)
 
 
@@ -198,8 +198,8 @@ def test_the_target_is_answered():
         hidden=(8,),
         activation="tanh",
     )
-    world = JaxWorld("Probe", ScaledActions(ContinuousTarget()), 1)
-    algorithm, source, models = recipe.build(world)
+    task = JaxTask("Probe", ScaledActions(ContinuousTarget()), 1)
+    algorithm, source, models = recipe.build(task)
     program = build_program(algorithm, source, models, keys=jr.split(jr.key(0), 1))
     report = list(train(program, source, total_steps=1500, report_every=500))[-1]
     state = jax.tree.map(lambda x: x[0], report.state.algorithm)

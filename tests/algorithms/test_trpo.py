@@ -10,9 +10,9 @@ from algorithms.batches import CONTINUOUS, DISCRETE, networks, random_batch
 from rewardtogo.algorithms.ppo import PPO
 from rewardtogo.algorithms.trpo import TRPO, Divergence
 from rewardtogo.algorithms.trust_region import judge, natural_direction, policy_problem
-from rewardtogo.nn.actor_critic import Acted, ActorCritic
+from rewardtogo.nn.actor_critic import ActingRecord, ActorCritic
 from rewardtogo.recipes import TRPORecipe
-from rewardtogo.sources.task import make_world
+from rewardtogo.sources.task import make_task
 from rewardtogo.training.train import build_program, train
 
 
@@ -56,7 +56,7 @@ def gain_by_hand(old, new, batch, advantage):
 def test_judgement_is_that_of_ppo(problem):
     """Where PPO's is held against the definition; rows in the order of time, then environment."""
     models, batch = problem
-    batch = dataclasses.replace(batch, record=Acted(batch.reward))
+    batch = dataclasses.replace(batch, record=ActingRecord(batch.reward))
     theirs = PPO(discount=0.9, trace_decay=0.7).score(models, batch)
     settings = {"discount": 0.9, "trace_decay": 0.7}
     ours = judge(models.critic, batch, normalise_advantage=False, **settings)
@@ -132,7 +132,7 @@ def test_the_value_is_fitted_to_its_targets(problem):
     """One step of Adam moves by its rate against the sign of the gradient of ½(V − G)²."""
     models, batch = problem
     algorithm = TRPO(num_epochs=1, num_minibatches=1, learning_rate=0.01)
-    target = PPO().score(models, dataclasses.replace(batch, record=Acted(batch.reward)))
+    target = PPO().score(models, dataclasses.replace(batch, record=ActingRecord(batch.reward)))
     error = lambda c: jnp.mean((c(batch.observation) - target.value_target) ** 2) / 2
     state, metrics = update(algorithm, models, batch)
     assert np.allclose(metrics["train/value_loss"], error(models.critic), rtol=1e-9)
@@ -154,8 +154,8 @@ def test_every_step_keeps_the_limit_while_training(name):
 
 
 def reported(recipe, name):
-    world = make_world(name, num_seeds=1, run_seed=0)
-    algorithm, source, models = recipe.build(world)
+    task = make_task(name, num_seeds=1, run_seed=0)
+    algorithm, source, models = recipe.build(task)
     program = build_program(algorithm, source, models, keys=jr.split(jr.key(0), 1))
     steps = {"total_steps": recipe.total_steps, "report_every": 128}
     rows = [report.metrics for report in train(program, source, **steps)]
@@ -184,6 +184,6 @@ def test_settings_out_of_range_are_refused(name, value, message):
 
 
 def test_minibatches_must_divide():
-    world = make_world("CartPole-v1", num_seeds=1, run_seed=0)
+    task = make_task("CartPole-v1", num_seeds=1, run_seed=0)
     with pytest.raises(ValueError, match=r"`num_minibatches` \(8\) must divide .* = 15"):
-        TRPORecipe(num_envs=3, num_steps=5).build(world)
+        TRPORecipe(num_envs=3, num_steps=5).build(task)

@@ -156,14 +156,14 @@ def test_workers_have_it_too():
 
 def test_continuous_actions_are_those_the_environment_was_given():
     """Clipped to the bounds and in the environment's units, where a policy acts in [−1, 1]."""
-    from rewardtogo.sources.task import JaxWorld, make_world
+    from rewardtogo.sources.task import JaxTask, make_task
 
-    world = make_world("Pendulum-v1", num_seeds=1, run_seed=0, history=History(past_action=True))
-    assert isinstance(world, JaxWorld) and world.max_steps == 200
-    assert world.raw_action_space == Pendulum().action_space
-    state, _ = world.env.reset(jr.key(0))
+    task = make_task("Pendulum-v1", num_seeds=1, run_seed=0, history=History(past_action=True))
+    assert isinstance(task, JaxTask) and task.max_steps == 200
+    assert task.raw_action_space == Pendulum().action_space
+    state, _ = task.env.reset(jr.key(0))
     for scaled, torque in [(0.25, 0.5), (-3.0, -2.0)]:
-        _, step = world.env.step(state, jnp.array([scaled]))
+        _, step = task.env.step(state, jnp.array([scaled]))
         assert step.observation[-1] == torque
 
 

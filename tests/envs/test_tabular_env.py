@@ -14,7 +14,7 @@ from rewardtogo.envs.registry import is_jax_environment, make
 from rewardtogo.envs.tabular import TabularEnvironment, TabularState, environment_of, exact_optimum
 from rewardtogo.envs.wrappers import TimeLimit
 from rewardtogo.runs.learning_curves import figure
-from rewardtogo.sources.task import make_world
+from rewardtogo.sources.task import make_task
 from rewardtogo.tabular.mdp import tabular_mdp
 from rewardtogo.tabular.problems.catalogue import problem, problem_names
 from rewardtogo.tabular.problems.files import write_mdp
@@ -227,7 +227,7 @@ def test_one_clear_error(name, env_args, message):
 
 def test_gymnasium_is_not_asked_for_what_it_does_not_have():
     with pytest.raises(ValueError, match="runs in JAX, not in Gymnasium; 'FrozenLake-v1' without"):
-        make_world("tabular:FrozenLake-v1", num_seeds=1, run_seed=0, backend="gymnasium")
+        make_task("tabular:FrozenLake-v1", num_seeds=1, run_seed=0, backend="gymnasium")
 
 
 def test_the_optimum_is_that_of_the_limit():

@@ -34,9 +34,9 @@ def x64():
         yield
 
 
-def gradients(learner):
+def gradients(trainable):
     """Adam's first moment after one step is (1 − 0.9) times the gradient."""
-    return [m / 0.1 for m in jax.tree.leaves(optax.tree.get(learner.opt_state, "mu"))]
+    return [m / 0.1 for m in jax.tree.leaves(optax.tree.get(trainable.opt_state, "mu"))]
 
 
 def with_table(net, table):

@@ -11,7 +11,7 @@ import pytest
 from algorithms.batches import DISCRETE, networks, random_batch
 from rewardtogo.algorithms.a2c import A2C, ReturnTarget
 from rewardtogo.algorithms.ppo import PPO, AdvantageScale
-from rewardtogo.nn.actor_critic import Acted, ActorCritic
+from rewardtogo.nn.actor_critic import ActingRecord, ActorCritic
 
 
 TIME, ENVS, DISCOUNT = 6, 4, 0.9
@@ -31,7 +31,7 @@ def rollout(models, seed=0):
     log_prob = models.actor(batch.observation, ())[0].log_prob(batch.action)
     seen, after = batch.observation, batch.next_observation
     after = after.at[:-1].set(jnp.where(batch.boundary[:-1, :, None], after[:-1], seen[1:]))
-    return dataclasses.replace(batch, next_observation=after, record=Acted(log_prob))
+    return dataclasses.replace(batch, next_observation=after, record=ActingRecord(log_prob))
 
 
 def close(ours, theirs):
@@ -66,10 +66,10 @@ def test_ppo_of_one_epoch_and_one_minibatch_is_a2c(models, normalise):
     of_ppo = jax.jit(lambda state, batch: ppo.update(state, batch, key=jr.key(0))[0])
     of_a2c = jax.jit(lambda state, batch: a2c.update(state, batch, key=jr.key(0))[0])
     for seed in range(2):
-        batch = rollout(theirs.learner.model, seed)
+        batch = rollout(theirs.trainable.model, seed)
         theirs, ours = of_ppo(theirs, batch), of_a2c(ours, batch)
-        assert close(ours.actor.model, theirs.learner.model.actor)
-        assert close(ours.critic.model, theirs.learner.model.critic)
+        assert close(ours.actor.model, theirs.trainable.model.actor)
+        assert close(ours.critic.model, theirs.trainable.model.critic)
     assert not close(ours.actor.model, models.actor)
 
 

@@ -15,7 +15,7 @@ from rewardtogo.algorithms.dqn import DQN
 from rewardtogo.algorithms.ppo import PPO, AdvantageScale
 from rewardtogo.algorithms.reinforce import REINFORCE, Baseline
 from rewardtogo.algorithms.sac import SAC, ActorTwinCritic
-from rewardtogo.nn.actor_critic import Acted, ActorCritic
+from rewardtogo.nn.actor_critic import ActingRecord, ActorCritic
 from rewardtogo.nn.policies import CategoricalPolicy
 from rewardtogo.types import EpisodeBatch
 
@@ -37,7 +37,7 @@ def rollout(models):
     log_prob = models.actor(batch.observation, ())[0].log_prob(batch.action)
     seen, after = batch.observation, batch.next_observation
     after = after.at[:-1].set(jnp.where(batch.boundary[:-1, :, None], after[:-1], seen[1:]))
-    return dataclasses.replace(batch, next_observation=after, record=Acted(log_prob))
+    return dataclasses.replace(batch, next_observation=after, record=ActingRecord(log_prob))
 
 
 def test_ppo_without_trace_fits_one_step_targets(models):
@@ -106,12 +106,12 @@ def test_reinforce_without_discount_needs_no_power_of_gamma(models):
 
 
 @pytest.fixture
-def learner(x64):
+def trainable(x64):
     return DQN(discount=DISCOUNT), networks(DISCRETE).action_values(jr.key(1))
 
 
-def test_double_dqn_with_equal_networks_is_dqn(learner):
-    algorithm, critic = learner
+def test_double_dqn_with_equal_networks_is_dqn(trainable):
+    algorithm, critic = trainable
     state, batch = algorithm.init(critic), random_batch((20,), DISCRETE)
     double = dataclasses.replace(algorithm, double=True)
     assert np.array_equal(double.targets(state, batch), algorithm.targets(state, batch))
@@ -126,9 +126,9 @@ def test_dqn_of_one_action_is_value_estimation(x64):
     assert np.allclose(algorithm.targets(state, batch), batch.reward + DISCOUNT * after)
 
 
-def test_without_a_future_targets_are_rewards(learner):
+def test_without_a_future_targets_are_rewards(trainable):
     """γ = 0, for both off-policy algorithms."""
-    _, critic = learner
+    _, critic = trainable
     batch = random_batch((20,), DISCRETE)
     algorithm = DQN(discount=0.0)
     assert np.array_equal(algorithm.targets(algorithm.init(critic), batch), batch.reward)

@@ -45,7 +45,7 @@ def test_one_step_on_a_batch_is_reinforce_whatever_the_weights(actions, x64):
     after = []
     for algorithm in (reinforce, OffPolicyPG(num_epochs=1, **shared)):
         update = jax.jit(lambda s, a=algorithm: a.update(s, batch, key=jr.key(0))[0])
-        after.append(update(algorithm.init(policy)).learner.model)
+        after.append(update(algorithm.init(policy)).trainable.model)
     assert close(*after) and not close(after[0], policy)
 
 

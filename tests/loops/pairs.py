@@ -32,8 +32,8 @@ from rewardtogo.nn.actor_critic import ActorCritic
 from rewardtogo.nn.build import Architecture
 from rewardtogo.nn.deterministic import action_value, deterministic_actor
 from rewardtogo.nn.encoders import encoder
-from rewardtogo.nn.policies import CategoricalPolicy, Explorer
-from rewardtogo.nn.polynomial import Polynomial
+from rewardtogo.nn.policies import CategoricalPolicy, UniformBehaviour
+from rewardtogo.nn.polynomial import PolynomialEncoder
 from rewardtogo.sources.episodes import Episodes
 from rewardtogo.sources.host import HostEpisodes, HostRollout
 from rewardtogo.sources.prioritised import PrioritisedReplay
@@ -125,7 +125,7 @@ class Problem:
                 )
             case "dpg":
                 see = encoder(spaces[0], dtype=jnp.dtype(self.dtype))
-                return DPGModels(deterministic_actor(nets, one), Polynomial(see, 2))
+                return DPGModels(deterministic_actor(nets, one), PolynomialEncoder(see, 2))
             case "ddpg":
                 return DeterministicActorCritic(
                     deterministic_actor(nets, one), action_value(nets, two)
@@ -154,7 +154,7 @@ class Problem:
     def replay(self, rollout):
         """The ring is full after three iterations, one of them the warm-up."""
         actions = (None, 1) if self.name in CONTINUOUS else (2, 0)
-        explorer = Explorer(*actions, 1, jnp.dtype(self.dtype))
+        explorer = UniformBehaviour(*actions, 1, jnp.dtype(self.dtype))
         size = NUM_ENVS * NUM_STEPS
         ring = Replay(rollout, explorer, 3 * size, batch_size=6, num_updates=4, warmup_steps=size)
         if self.name != "dqn-prioritised":

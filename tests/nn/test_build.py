@@ -11,7 +11,7 @@ import pytest
 
 from rewardtogo.nn.build import Architecture
 from rewardtogo.nn.encoders import encoder
-from rewardtogo.nn.policies import Sampled, SampledWithLogProb, TanhGaussianPolicy
+from rewardtogo.nn.policies import LogProbBehaviour, SamplingBehaviour, TanhGaussianPolicy
 
 
 BOX = gym.spaces.Box(-1.0, 1.0, (2, 3), np.float32)
@@ -84,8 +84,8 @@ def test_widths_and_depth(hidden, key):
 
 def test_a_new_discrete_policy_is_nearly_uniform(key):
     seen = jr.normal(key, (50, 2, 3))
-    distribution, memory = nets().actor(key, log_std=0.0)(seen, ())
-    assert memory == () and np.abs(jax.nn.softmax(distribution.logits) - 0.25).max() < 0.02
+    distribution, carry = nets().actor(key, log_std=0.0)(seen, ())
+    assert carry == () and np.abs(jax.nn.softmax(distribution.logits) - 0.25).max() < 0.02
 
 
 def test_a_new_gaussian_policy_is_centred_with_the_given_deviation(key):
@@ -140,8 +140,8 @@ def test_behaviours_draw_from_the_policy(key):
     policy = nets().actor(key, log_std=0.0)
     seen = jr.normal(key, (5, 2, 3))
     distribution, _ = policy(seen, ())
-    plain, record, memory = Sampled(policy).act(seen, (), key=key)
-    assert (record, memory) == ((), ()) and np.array_equal(plain, distribution.sample(key))
-    action, log_prob, _ = SampledWithLogProb(policy).act(seen, (), key=key)
+    plain, record, carry = SamplingBehaviour(policy).act(seen, (), key=key)
+    assert (record, carry) == ((), ()) and np.array_equal(plain, distribution.sample(key))
+    action, log_prob, _ = LogProbBehaviour(policy).act(seen, (), key=key)
     assert np.array_equal(action, plain)
     assert np.allclose(log_prob, distribution.log_prob(action), atol=1e-6)

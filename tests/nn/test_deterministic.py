@@ -20,11 +20,11 @@ def actor(x64):
 def test_the_mode_is_the_tanh_of_the_network(actor):
     """Written out with the weights, over two leading axes."""
     seen = jr.normal(jr.key(0), (2, 6, 3))
-    distribution, memory = actor(seen, ())
+    distribution, carry = actor(seen, ())
     first, last = actor.pre_tanh.layers
     hidden = np.tanh(np.asarray(seen) @ np.asarray(first.weight) + np.asarray(first.bias))
     expected = np.tanh(hidden @ np.asarray(last.weight) + np.asarray(last.bias))
-    assert memory == () and distribution.mode().shape == (2, 6, 2)
+    assert carry == () and distribution.mode().shape == (2, 6, 2)
     assert np.allclose(distribution.mode(), expected, rtol=1e-12)
 
 
@@ -44,9 +44,9 @@ def test_noise_has_its_deviation_and_the_policy_as_its_mean(actor):
     small = jax.tree.map(lambda x: 0.1 * x, actor)
     count, sigma = 20_000, 0.1
     seen = jnp.broadcast_to(jnp.array([0.3, -1.0, 0.5]), (count, 3))
-    taken, record, memory = Noisy(small, sigma).act(seen, (), key=jr.key(3))
+    taken, record, carry = Noisy(small, sigma).act(seen, (), key=jr.key(3))
     noise = np.asarray(taken - small(seen, ())[0].mode())
-    assert record == () and memory == () and np.abs(taken).max() < 1
+    assert record == () and carry == () and np.abs(taken).max() < 1
     error = sigma / count**0.5
     assert np.all(np.abs(noise.mean(0)) < 5 * error)
     assert np.all(np.abs(noise.std(0) - sigma) < 5 * error / 2**0.5)
@@ -64,8 +64,8 @@ def test_what_is_stored_was_taken_inside_the_box(actor):
 def test_no_noise_is_the_policy(actor):
     seen = jr.normal(jr.key(0), (6, 3))
     behaviour = Noisy(actor, 0.0)
-    assert behaviour.initial_memory() == ()
-    taken = behaviour.act(seen, behaviour.initial_memory(), key=jr.key(3))[0]
+    assert behaviour.initial_carry() == ()
+    taken = behaviour.act(seen, behaviour.initial_carry(), key=jr.key(3))[0]
     assert np.array_equal(taken, actor(seen, ())[0].mode())
 
 

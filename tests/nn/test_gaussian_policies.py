@@ -12,7 +12,7 @@ import pytest
 
 from rewardtogo.nn.build import Architecture
 from rewardtogo.nn.policies import FixedGaussianPolicy, GaussianPolicy, StateGaussianPolicy
-from rewardtogo.optim.trainable import learner
+from rewardtogo.optim.trainable import trainable
 
 
 SEEN = gym.spaces.Box(-1.0, 1.0, (3,), np.float32)
@@ -36,8 +36,8 @@ def actor(std: Any, *, log_std: float = -0.7) -> Any:
 def test_every_policy_begins_with_the_deviation_it_was_given(std, key, x64):
     policy = actor(std)
     assert type(policy) is KINDS[std]
-    distribution, memory = policy(jr.normal(key, (50, 3)), ())
-    assert memory == () and distribution.log_std.shape == (50, 2)
+    distribution, carry = policy(jr.normal(key, (50, 3)), ())
+    assert carry == () and distribution.log_std.shape == (50, 2)
     assert np.abs(distribution.mean).max() < 0.1
     assert np.allclose(distribution.log_std, -0.7, atol=0 if std != "state" else 0.05)
 
@@ -51,7 +51,9 @@ def test_a_deviation_of_the_state_depends_on_it(key, x64):
 
 def test_a_fixed_deviation_is_no_parameter(x64):
     """A descent of everything that learns leaves σ where it is."""
-    sizes = lambda policy: [x.size for x in jax.tree.leaves(learner(policy, optax.sgd(1.0)).params)]
+    sizes = lambda policy: [
+        x.size for x in jax.tree.leaves(trainable(policy, optax.sgd(1.0)).params)
+    ]
     learned, fixed = sizes(actor("learned")), sizes(actor("fixed"))
     assert sum(learned) - sum(fixed) == 2  # one log σ for each dimension of the action
     moved = jax.tree.map(lambda x: x + 1.0, actor("fixed"))

@@ -117,8 +117,8 @@ def policy_for(action_space, length, key) -> Any:
 def test_a_policy_reads_its_mask_from_the_observation(key):
     policy = policy_for(gym.spaces.Discrete(5), 5, key)
     seen = jnp.concatenate([jnp.asarray(ALLOWED, jnp.float32), jr.normal(key, (4, 2))], axis=-1)
-    distribution, memory = policy(seen, ())
-    assert isinstance(policy, MaskedPolicy) and memory == ()
+    distribution, carry = policy(seen, ())
+    assert isinstance(policy, MaskedPolicy) and carry == ()
     assert np.array_equal(np.isneginf(distribution.logits), ~ALLOWED)
     log_prob = lambda policy: policy(seen, ())[0].log_prob(jnp.asarray(OF_EACH)).sum()
     slopes = jax.tree.leaves(eqx.filter_grad(log_prob)(policy))

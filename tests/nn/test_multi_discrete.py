@@ -77,8 +77,8 @@ def test_a_policy_for_either_space(space, sizes, key):
     """Nearly uniform at first, and every action of it lies in the space."""
     seen = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
     policy = Architecture(seen, space, (5,), "tanh").actor(key, log_std=0.0)
-    distribution, memory = policy(jr.normal(key, (7, 2)), ())
-    assert isinstance(distribution, MultiCategorical) and memory == ()
+    distribution, carry = policy(jr.normal(key, (7, 2)), ())
+    assert isinstance(distribution, MultiCategorical) and carry == ()
     assert distribution.logits.shape == (7, sum(sizes))
     assert np.allclose(distribution.entropy(), np.log(np.prod(sizes)), atol=1e-2)
     actions = [*np.asarray(distribution.sample(key)), *np.asarray(distribution.mode())]

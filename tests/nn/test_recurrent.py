@@ -73,8 +73,8 @@ def test_every_gate_begins_orthogonal(x64):
 def test_a_new_policy_is_nearly_uniform_whatever_was_seen(key):
     nets = Architecture(SEEN, CHOICES, (5,), "tanh")
     fresh: Any = recurrent_actor_critic(nets, key, size=6, log_std=0.0)
-    memory = jr.uniform(key, (50, 6), minval=-1.0)
-    distribution, value, after = fresh(jr.normal(key, (50, 3)), memory)
+    carry = jr.uniform(key, (50, 6), minval=-1.0)
+    distribution, value, after = fresh(jr.normal(key, (50, 3)), carry)
     assert np.abs(jax.nn.softmax(distribution.logits) - 0.25).max() < 0.02
     assert value.shape == (50,) and after.shape == (50, 6)
 
@@ -91,19 +91,19 @@ def test_the_past_changes_what_is_done_and_expected(key):
     now = jnp.ones(3)
     answers = []
     for before in (jnp.array([1.0, 0.0, 0.0]), jnp.array([0.0, 1.0, 0.0])):
-        _, _, memory = built(before, built.initial_memory())
-        distribution, value, _ = built(now, memory)
+        _, _, carry = built(before, built.initial_carry())
+        distribution, value, _ = built(now, carry)
         answers.append((distribution.logits, value))
     assert np.abs(answers[0][0] - answers[1][0]).max() > 0.01
     assert abs(answers[0][1] - answers[1][1]) > 1e-3
 
 
-def stepped(built, observation, memory):
+def stepped(built, observation, carry):
     """Step by step, in plain Python, without any border."""
     rows = []
     for row in observation:
-        distribution, value, memory = eqx.filter_jit(built)(row, memory)
-        rows.append((distribution.logits, value, memory))
+        distribution, value, carry = eqx.filter_jit(built)(row, carry)
+        rows.append((distribution.logits, value, carry))
     return [np.stack(x) for x in zip(*rows, strict=True)]
 
 
@@ -120,7 +120,7 @@ def test_two_episodes_in_one_sequence_are_the_two_apart(x64):
         whole = [observation[: last + 1, env], observation[last + 1 :, env]]
         parts = [
             stepped(built, whole[0], first[env]),
-            stepped(built, whole[1], built.initial_memory()),
+            stepped(built, whole[1], built.initial_carry()),
         ]
         logits, values, memories = (np.concatenate(x) for x in zip(*parts, strict=True))
         assert np.allclose(distribution.logits[:, env], logits, rtol=0, atol=1e-13)
@@ -135,7 +135,7 @@ def test_no_gradient_crosses_a_border(x64):
     boundary = jnp.array([False, True, False, False])
 
     def last_value(observation):
-        return unroll(built, observation, built.initial_memory(), boundary)[1][-1]
+        return unroll(built, observation, built.initial_carry(), boundary)[1][-1]
 
     gradient = jax.grad(last_value)(jr.normal(jr.key(5), (4, 3)))
     assert not np.any(gradient[:2]) and np.all(np.any(gradient[2:] != 0, axis=1))
@@ -143,19 +143,19 @@ def test_no_gradient_crosses_a_border(x64):
 
 def test_the_actor_acts_on_the_memory(key):
     built = model()
-    seen, memory = jr.normal(key, (3,)), jr.uniform(key, (6,), minval=-1.0)
+    seen, carry = jr.normal(key, (3,)), jr.uniform(key, (6,), minval=-1.0)
     distribution: Any
-    distribution, after = Actor(built)(seen, memory)
-    expected, _, expected_after = built(seen, memory)
+    distribution, after = Actor(built)(seen, carry)
+    expected, _, expected_after = built(seen, carry)
     assert np.array_equal(distribution.logits, expected.logits)
     assert np.array_equal(after, expected_after)
-    assert not np.any(Actor(built).initial_memory())
+    assert not np.any(Actor(built).initial_carry())
 
 
 def test_everything_is_in_the_dtype_asked_for(x64):
     built = model(NUMBERS, dtype=jnp.float64)
     assert {x.dtype for x in jax.tree.leaves(built)} == {jnp.dtype("float64")}
-    assert built.initial_memory().dtype == jnp.float64
+    assert built.initial_carry().dtype == jnp.float64
 
 
 def test_nothing_before_the_memory_is_refused(key):

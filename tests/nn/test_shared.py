@@ -26,14 +26,14 @@ def test_both_heads_read_the_same_layers(key):
     """Layer by layer, in NumPy."""
     model = built(BOX, DISCRETE, key)
     seen = np.asarray(jr.normal(key, (5, 6, 3)))
-    distribution, value, memory = model(jnp.asarray(seen), model.initial_memory())
+    distribution, value, carry = model(jnp.asarray(seen), model.initial_carry())
     x = seen
     for layer in model.trunk.layers.layers:
         x = np.tanh(x @ np.asarray(layer.weight) + np.asarray(layer.bias))
     (policy,), (worth,) = model.actor.logits.layers, model.critic.value.layers
     assert np.allclose(distribution.logits, x @ np.asarray(policy.weight), atol=1e-6)
     assert np.allclose(value, (x @ np.asarray(worth.weight))[..., 0], atol=1e-5)
-    assert memory == ()
+    assert carry == ()
 
 
 def test_weights_are_orthogonal_with_their_gains(key):

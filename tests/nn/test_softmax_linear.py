@@ -10,7 +10,7 @@ import scipy.special
 
 from rewardtogo.losses.policy_gradient import clipped_surrogate, score_function
 from rewardtogo.nn.softmax_linear import SoftmaxLinearPolicy, tabular_softmax
-from rewardtogo.optim.trainable import learner
+from rewardtogo.optim.trainable import trainable
 from rewardtogo.tabular.exact.evaluation import advantages
 from rewardtogo.tabular.exact.gradient import gradient_by_theorem
 from rewardtogo.tabular.exact.occupancy import occupancy
@@ -66,9 +66,9 @@ def test_the_table_is_one_parameter_for_each_pair(x64):
 
 def test_a_fresh_table_is_uniform_and_all_that_learns():
     policy = tabular_softmax(STATES, ACTIONS)
-    distribution, memory = policy(jnp.arange(STATES), policy.initial_memory())
-    assert memory == () and np.allclose(distribution.entropy(), np.log(ACTIONS))
-    params = jax.tree.leaves(learner(policy, optax.sgd(0.1)).params)
+    distribution, carry = policy(jnp.arange(STATES), policy.initial_carry())
+    assert carry == () and np.allclose(distribution.entropy(), np.log(ACTIONS))
+    params = jax.tree.leaves(trainable(policy, optax.sgd(0.1)).params)
     assert [x.shape for x in params] == [(STATES * ACTIONS,)] and params[0].dtype == jnp.float32
 
 

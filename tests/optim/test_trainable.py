@@ -8,7 +8,7 @@ import optax
 import pytest
 
 from rewardtogo.optim.polyak import polyak
-from rewardtogo.optim.trainable import descend, learner, stepped_if
+from rewardtogo.optim.trainable import descend, stepped_if, trainable
 
 
 class Model(eqx.Module):
@@ -36,7 +36,7 @@ def loss(model, factor):
 @pytest.mark.parametrize("optimiser", [optax.sgd(0.01), optax.adamw(0.01, weight_decay=0.5)])
 def test_frozen_leaves_never_move(optimiser):
     """Not by their gradient, and not by weight decay either; they are part of the model."""
-    state = learner(model(), optimiser, only_moving(True))
+    state = trainable(model(), optimiser, only_moving(True))
     for _ in range(3):
         state, _ = descend(loss, state, optimiser, 2.0)
     after = state.model
@@ -47,7 +47,7 @@ def test_frozen_leaves_never_move(optimiser):
 
 def test_a_descent_is_the_optimisers_step_on_the_gradient():
     optimiser = optax.sgd(0.01)
-    state, value = descend(loss, learner(model(), optimiser), optimiser, 2.0)
+    state, value = descend(loss, trainable(model(), optimiser), optimiser, 2.0)
     # The gradient of 2 · 5 · x² is 20 x; both float leaves learn by default.
     assert np.allclose(state.model.moving, [1 - 0.2, -2 + 0.4])
     assert np.allclose(state.model.still, [3 - 0.6, 4 - 0.8])
@@ -57,7 +57,7 @@ def test_a_descent_is_the_optimisers_step_on_the_gradient():
 def test_the_optimisers_state_goes_along():
     """Momentum: the second step is 1.9 times the first on a linear loss."""
     optimiser = optax.sgd(0.1, momentum=0.9)
-    state = learner(jnp.array(0.0), optimiser)
+    state = trainable(jnp.array(0.0), optimiser)
     line = lambda x: (3 * x, None)
     first, _ = descend(line, state, optimiser)
     second, _ = descend(line, first, optimiser)
@@ -83,7 +83,7 @@ def test_polyak_at_its_ends_is_exact(rate):
 def test_a_step_not_taken_leaves_all_but_the_clock():
     """Parameters and moments stay to the bit; a schedule counts the steps that were offered."""
     optimiser = optax.adam(optax.linear_schedule(1.0, 0.0, 10))
-    before = learner(model(), optimiser)
+    before = trainable(model(), optimiser)
     stepped, _ = descend(loss, before, optimiser, 1.0)
     kept, taken = (stepped_if(jnp.array(new), stepped, before) for new in (False, True))
     clock = lambda state: optax.tree.get(state.opt_state, "count", filtering=is_schedule)

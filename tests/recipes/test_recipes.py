@@ -10,21 +10,21 @@ from rewardtogo.algorithms.normalised import Normalised
 from rewardtogo.nn.actor_critic import ActorCritic
 from rewardtogo.nn.shared import SharedActorCritic
 from rewardtogo.recipes import RECIPES, TUNED, default_recipe
-from rewardtogo.sources.task import make_world
+from rewardtogo.sources.task import make_task
 
 
-def world(name):
-    return make_world(name, num_seeds=1, run_seed=0)
+def task(name):
+    return make_task(name, num_seeds=1, run_seed=0)
 
 
-CARTPOLE, PENDULUM = world("CartPole-v1"), world("Pendulum-v1")
+CARTPOLE, PENDULUM = task("CartPole-v1"), task("Pendulum-v1")
 
 
 @pytest.mark.parametrize(("algorithm", "environment"), TUNED, ids="-".join)
 def test_tuned_settings_fit_their_environment(algorithm, environment):
     recipe = default_recipe(algorithm, environment)
     assert isinstance(recipe, RECIPES[algorithm])
-    recipe.build(world(environment))
+    recipe.build(task(environment))
 
 
 @pytest.mark.parametrize("algorithm", RECIPES)
@@ -153,7 +153,7 @@ def test_hyperparameters_out_of_range_are_refused(make, words):
 
 
 def test_normalisation_needs_boxes():
-    place = make_world("FrozenLake-v1", num_seeds=1, run_seed=0)
+    place = make_task("FrozenLake-v1", num_seeds=1, run_seed=0)
     recipe = dataclasses.replace(RECIPES["dqn"](), normalise_observation=True)
     with pytest.raises(ValueError, match="`normalise_observation` needs a box"):
         recipe.build(place)
@@ -173,7 +173,7 @@ def test_normalisation_is_there_where_it_is_asked_for(observations, rewards):
 
 
 def test_an_episode_needs_a_limit_for_reinforce():
-    place = make_world("own_environments:Line", num_seeds=1, run_seed=0)
+    place = make_task("own_environments:Line", num_seeds=1, run_seed=0)
     with pytest.raises(ValueError, match="set `max_episode_steps`"):
         RECIPES["reinforce"]().build(place)
     dataclasses.replace(RECIPES["reinforce"](), max_episode_steps=20).build(place)

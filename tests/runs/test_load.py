@@ -13,7 +13,7 @@ from rewardtogo.nn.distributions import Categorical, DiagonalGaussian
 from rewardtogo.nn.policies import AbstractPolicy
 from rewardtogo.runs import checkpoint
 from rewardtogo.runs.load import Predictor, SavedRun
-from rewardtogo.sources.task import make_world
+from rewardtogo.sources.task import make_task
 from short_runs import (
     cartpole_observations,
     compile_cache,  # noqa: F401
@@ -83,17 +83,17 @@ class Constant(AbstractPolicy):
         mean = self.mean + jnp.zeros((*observation.shape[:-1], 1))
         return DiagonalGaussian(mean, jnp.zeros_like(mean)), memory
 
-    def initial_memory(self):
+    def initial_carry(self):
         return ()
 
 
 @pytest.mark.parametrize("backend", ["jax", "gymnasium"])
 def test_actions_are_in_the_environments_own_units(backend):
     """Pendulum takes torques from −2 to 2; policies act in [−1, 1], and beyond are cut."""
-    world = make_world("Pendulum-v1", num_seeds=1, run_seed=0, backend=backend)
+    task = make_task("Pendulum-v1", num_seeds=1, run_seed=0, backend=backend)
     space = gym.make("Pendulum-v1").action_space
     for mean, torque in [(0.5, 1.0), (-1.0, -2.0), (7.0, 2.0)]:
-        action, _ = Predictor(Constant(jnp.array(mean)), world).predict(np.zeros(3, np.float32))
+        action, _ = Predictor(Constant(jnp.array(mean)), task).predict(np.zeros(3, np.float32))
         assert action == pytest.approx(torque)
         assert action.astype(np.float32) in space
 
@@ -104,13 +104,13 @@ class Second(AbstractPolicy):
     def __call__(self, observation, memory):
         return Categorical(jnp.zeros((*observation.shape[:-1], 2)).at[..., 1].set(1.0)), memory
 
-    def initial_memory(self):
+    def initial_carry(self):
         return ()
 
 
 def test_discrete_actions_are_counted_as_the_environment_counts_them():
-    world = make_world("own_environments:Walk-v0", num_seeds=1, run_seed=0)
-    assert Predictor(Second(), world).predict(np.zeros(2))[0] == 6  # of 5 and 6
+    task = make_task("own_environments:Walk-v0", num_seeds=1, run_seed=0)
+    assert Predictor(Second(), task).predict(np.zeros(2))[0] == 6  # of 5 and 6
 
 
 class Echo(AbstractPolicy):
@@ -119,14 +119,14 @@ class Echo(AbstractPolicy):
     def __call__(self, observation, memory):
         return Categorical(jax.nn.one_hot(observation, 3)), memory
 
-    def initial_memory(self):
+    def initial_carry(self):
         return ()
 
 
 def test_discrete_observations_are_counted_from_the_first_too():
     """Policies see numbers from 0, as in training; the environment counts from its own first."""
-    world = make_world("own_environments:Count-v0", num_seeds=1, run_seed=0)
-    assert Predictor(Echo(), world).predict(np.array([7, 8, 9]))[0].tolist() == [0, 1, 2]
+    task = make_task("own_environments:Count-v0", num_seeds=1, run_seed=0)
+    assert Predictor(Echo(), task).predict(np.array([7, 8, 9]))[0].tolist() == [0, 1, 2]
 
 
 def normalised_run():

@@ -22,7 +22,7 @@ from rewardtogo.runs.settings import (
     settings_from_json,
     to_json,
 )
-from rewardtogo.sources.task import HostWorld, JaxWorld, make_world
+from rewardtogo.sources.task import HostTask, JaxTask, make_task
 from rewardtogo.types import Scalar
 from short_runs import (
     compile_cache,  # noqa: F401
@@ -186,11 +186,11 @@ def test_nan_and_infinity_are_refused_everywhere(name):
     """Whatever real number is added to a recipe has to be checked."""
     paths = list(real_settings(RECIPES[name]))
     assert {path[-1] for path in paths} >= {"discount", "learning_rate"}
-    world = make_world(ENVIRONMENTS[name], num_seeds=1, run_seed=0)
+    task = make_task(ENVIRONMENTS[name], num_seeds=1, run_seed=0)
     for path in paths:
         for value in (math.nan, math.inf, -math.inf):
             with pytest.raises(ValueError, match=path[-1]):
-                with_value(RECIPES[name](), path, value).build(world)
+                with_value(RECIPES[name](), path, value).build(task)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -211,10 +211,10 @@ def test_settings_read_well():
 
 def test_the_world_is_the_one_asked_for():
     settings = short_run(backend="gymnasium", env_workers=2, env_timeout=0.0, seed=4)
-    world = settings.world()
-    assert isinstance(world, HostWorld)
-    assert (world.num_workers, world.timeout, world.run_seed, world.num_seeds) == (2, None, 4, 2)
-    assert isinstance(short_run().world(), JaxWorld)
+    task = settings.task()
+    assert isinstance(task, HostTask)
+    assert (task.num_workers, task.timeout, task.run_seed, task.num_seeds) == (2, None, 4, 2)
+    assert isinstance(short_run().task(), JaxTask)
 
 
 def test_jax_is_not_needed_for_numbers_in_settings():

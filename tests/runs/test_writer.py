@@ -10,7 +10,7 @@ from rewardtogo.runs import checkpoint, resume as resuming, writer as run_writer
 from rewardtogo.runs.folder import RunFolder
 from rewardtogo.runs.metrics import read_rows
 from rewardtogo.runs.resume import open_or_create, write_settings
-from rewardtogo.runs.writer import Keeper
+from rewardtogo.runs.writer import RunWriter
 from rewardtogo.training.loop import TrainState
 from rewardtogo.training.train import Report
 from short_runs import short_run
@@ -32,7 +32,7 @@ def folder(tmp_path):
 
 
 def keeper(folder, *, before=(0, 0)):
-    return Keeper(folder, range(3, 5), np.asarray(before), tensorboard=False)
+    return RunWriter(folder, range(3, 5), np.asarray(before), tensorboard=False)
 
 
 def test_a_row_a_seed_without_what_has_no_data(folder, monkeypatch):

@@ -11,7 +11,7 @@ import scipy.stats
 
 from rewardtogo.algorithms.protocol import AbstractErrorLearner
 from rewardtogo.algorithms.sac import SAC
-from rewardtogo.nn.policies import Explorer
+from rewardtogo.nn.policies import UniformBehaviour
 from rewardtogo.sources.prioritised import Chance, PrioritisedReplay, importance_weights
 from rewardtogo.sources.replay import Replay
 from rewardtogo.sources.rollout import Rollout
@@ -29,7 +29,14 @@ ALPHA, OFFSET, BETA = 0.7, 0.01, 0.4
 def prioritised(batch_size=8, num_updates=5, num_return_steps=1, **changes: Any):
     rollout = Rollout(Walk(), NUM_ENVS, NUM_STEPS)
     replay = Replay(
-        rollout, Explorer(2, 0, 1), CAPACITY, batch_size, num_updates, SIZE, num_return_steps, 0.9
+        rollout,
+        UniformBehaviour(2, 0, 1),
+        CAPACITY,
+        batch_size,
+        num_updates,
+        SIZE,
+        num_return_steps,
+        0.9,
     )
     settings: dict[str, Any] = {
         "priority_exponent": ALPHA,

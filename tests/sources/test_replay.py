@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from rewardtogo.nn.policies import Explorer
+from rewardtogo.nn.policies import UniformBehaviour
 from rewardtogo.sources.host import HostRollout
 from rewardtogo.sources.n_step import n_step
 from rewardtogo.sources.replay import Replay
@@ -26,7 +26,7 @@ SIZE = NUM_ENVS * NUM_STEPS
 def replay(**changes):
     settings = {"capacity": 4 * SIZE, "batch_size": 50, "num_updates": 40, "warmup_steps": 1}
     source = Rollout(Walk(), NUM_ENVS, NUM_STEPS)
-    return Replay(source, Explorer(2, 0, 1), **(settings | changes))
+    return Replay(source, UniformBehaviour(2, 0, 1), **(settings | changes))
 
 
 def numbered(index):
@@ -115,10 +115,10 @@ def test_a_gather_is_the_collectors_without_its_record(key):
 def test_explorer_is_uniform_whatever_it_sees(key):
     """Discrete actions by chi-square, continuous ones by Kolmogorov and Smirnov."""
     seen = jnp.zeros((3000, 2, 4))
-    action, record, memory = Explorer(3, 0, 2).act(seen, (), key=key)
+    action, record, memory = UniformBehaviour(3, 0, 2).act(seen, (), key=key)
     assert action.shape == (3000,) and action.dtype == jnp.int32 and (record, memory) == ((), ())
     assert scipy.stats.chisquare(np.bincount(action, minlength=3)).pvalue > 1e-3
-    action, _, _ = Explorer(None, 2, 1).act(seen, (), key=key)
+    action, _, _ = UniformBehaviour(None, 2, 1).act(seen, (), key=key)
     assert action.shape == (3000, 2, 2) and action.dtype == jnp.float32
     sample = np.asarray(action).reshape(-1, 2)
     assert scipy.stats.kstest(sample[:, 0], "uniform", (-1, 2)).pvalue > 1e-3
@@ -137,7 +137,7 @@ def test_a_return_does_not_run_into_the_episodes_of_a_resumed_run():
     """On the host new episodes begin: the newest steps of every seed are marked as cut."""
     pool, _ = pool_of(Walk(), jr.split(jr.key(0), 2 * NUM_ENVS))
     collector = HostRollout(lambda: pool, NUM_ENVS, NUM_STEPS, num_seeds=2)
-    source = Replay(collector, Explorer(2, 0, 1), 4 * SIZE, 5, 1, SIZE, num_return_steps=3)
+    source = Replay(collector, UniformBehaviour(2, 0, 1), 4 * SIZE, 5, 1, SIZE, num_return_steps=3)
     memory = jax.tree.map(lambda x: np.stack([x, x]), filled(source, 6))
     memory = dataclasses.replace(memory, truncated=np.zeros_like(memory.truncated))
     acting = CompiledBehaviour(lambda _: Counting(), jnp.zeros(2), num_seeds=2)

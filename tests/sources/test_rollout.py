@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rewardtogo.nn.build import Architecture
-from rewardtogo.nn.policies import SampledWithLogProb
+from rewardtogo.nn.policies import LogProbBehaviour
 from rewardtogo.sources.fault import FIELDS
 from rewardtogo.sources.rollout import Rollout
 from sources.toys import Counting, Walk, counted_by_hand, stepped_by_hand
@@ -130,7 +130,7 @@ def test_the_record_is_the_log_probability_of_the_action(key):
     nets = Architecture(env.observation_space, env.action_space, (4,), "tanh")
     # Scaled up, for the first layer's output is close to zero.
     policy = jax.tree.map(lambda x: 3 * x, nets.actor(key, log_std=0.0))
-    _, rollout = gathered(env, SampledWithLogProb(policy))
+    _, rollout = gathered(env, LogProbBehaviour(policy))
     logits = np.asarray(policy(jnp.asarray(rollout.observation), ())[0].logits, np.float64)
     chances = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     taken = np.take_along_axis(chances, rollout.action[..., None], axis=-1)[..., 0]

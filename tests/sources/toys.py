@@ -65,7 +65,7 @@ class Counting(AbstractBehaviour):
         count, pair = memory
         return action, memory, (count + 1, pair + jnp.array([[1.0, 2.0]]))
 
-    def initial_memory(self):
+    def initial_carry(self):
         return jnp.array(10, jnp.int32), jnp.array([10.0, 20.0])
 
 

@@ -9,7 +9,7 @@ from rewardtogo.envs.block import episode_seed
 from rewardtogo.nn.distributions import Categorical
 from rewardtogo.nn.policies import AbstractPolicy
 from rewardtogo.runs.load import SavedRun
-from rewardtogo.sources.task import Backend, make_world
+from rewardtogo.sources.task import Backend, make_task
 from rewardtogo.training.evaluate import APART, make_evaluator
 from short_runs import (
     compile_cache,  # noqa: F401
@@ -29,7 +29,7 @@ class Always(AbstractPolicy):
         logits = jax.nn.one_hot(self.action, 2)
         return Categorical(jnp.broadcast_to(logits, (*observation.shape[:-1], 2))), memory
 
-    def initial_memory(self):
+    def initial_carry(self):
         return ()
 
 
@@ -42,13 +42,13 @@ class Balance(AbstractPolicy):
         lean = observation[..., 2] + self.gain * observation[..., 3]
         return Categorical(jnp.stack([-lean, lean], axis=-1)), memory
 
-    def initial_memory(self):
+    def initial_carry(self):
         return ()
 
 
 def evaluator(name, policy, *, num_seeds=2, num_episodes=7, run_seed=0, backend: Backend = "auto"):
-    world = make_world(name, num_seeds=num_seeds, run_seed=run_seed, backend=backend)
-    return make_evaluator(world, policy, num_seeds=num_seeds, num_episodes=num_episodes)
+    task = make_task(name, num_seeds=num_seeds, run_seed=run_seed, backend=backend)
+    return make_evaluator(task, policy, num_seeds=num_seeds, num_episodes=num_episodes)
 
 
 @pytest.mark.parametrize("name", ["own_environments:Line", "own_environments:Walk-v0"])

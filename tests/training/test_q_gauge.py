@@ -17,7 +17,7 @@ from rewardtogo.envs.wrappers import TimeLimit
 from rewardtogo.nn.build import Architecture
 from rewardtogo.nn.exploration import EpsilonGreedyPolicy
 from rewardtogo.nn.values import AbstractActionValues
-from rewardtogo.sources.task import JaxWorld, make_world
+from rewardtogo.sources.task import JaxTask, make_task
 from rewardtogo.tabular.problems.catalogue import problem
 from rewardtogo.tabular.solvers.solution import centred_lookahead
 from rewardtogo.tabular.solvers.solve import solve
@@ -51,10 +51,10 @@ def greedy(action_values):
     return EpsilonGreedyPolicy(action_values, 0.0)
 
 
-def gauge(world, policy_of, arrays, *, episodes=12, discount=DISCOUNT):
+def gauge(task, policy_of, arrays, *, episodes=12, discount=DISCOUNT):
     num_seeds = len(jax.tree.leaves(arrays)[0])
     run = make_evaluator(
-        world, policy_of, num_seeds=num_seeds, num_episodes=episodes, discount=discount
+        task, policy_of, num_seeds=num_seeds, num_episodes=episodes, discount=discount
     )
     found = run(arrays, 0)
     assert found.q_minus_return is not None
@@ -71,14 +71,14 @@ def chain(length):
 
 
 def test_an_exact_table_has_no_surplus_and_an_offset_is_seen():
-    found, surplus = gauge(JaxWorld("Chain", Chain(6), 2), greedy, chain(6))
+    found, surplus = gauge(JaxTask("Chain", Chain(6), 2), greedy, chain(6))
     assert np.all(found.lengths == 5)
     assert np.allclose(surplus, [[0.0] * 12, [OFFSET] * 12], atol=1e-6)
 
 
 def test_what_was_cut_bootstraps():
     """Two steps of five: exact values have no surplus, of an offset γ² is hidden."""
-    found, surplus = gauge(JaxWorld("Chain", TimeLimit(Chain(6), 2), 2), greedy, chain(6))
+    found, surplus = gauge(JaxTask("Chain", TimeLimit(Chain(6), 2), 2), greedy, chain(6))
     assert np.all(found.lengths == 2) and np.all(found.returns == 0)
     hidden = (1 - DISCOUNT**2) * OFFSET
     assert np.allclose(surplus, [[0.0] * 12, [hidden] * 12], atol=1e-6)
@@ -87,11 +87,11 @@ def test_what_was_cut_bootstraps():
 @pytest.mark.parametrize("name", ["own_environments:Line", "own_environments:Walk-v0"])
 def test_the_cut_is_judged_by_the_last_state_on_either_side(name):
     """1 a step for 20 steps, after which the place is 20; Q(s, right) = c + place/10."""
-    world = make_world(name, num_seeds=2, run_seed=0)
+    task = make_task(name, num_seeds=2, run_seed=0)
     slope = jnp.zeros((2, 2, 2)).at[:, 0, :].set(0.1)
     constant = jnp.array([3.0, 10.0])
     arrays = Linear(slope, jnp.stack([constant - 1, constant], axis=-1))
-    found, surplus = gauge(world, greedy, arrays)
+    found, surplus = gauge(task, greedy, arrays)
     earned, beyond = (1 - DISCOUNT**20) / (1 - DISCOUNT), DISCOUNT**20
     expected = constant - earned - beyond * (constant + 2)
     assert np.all(found.returns == 20)
@@ -101,9 +101,9 @@ def test_the_cut_is_judged_by_the_last_state_on_either_side(name):
 @pytest.mark.parametrize("backend", ["jax", "gymnasium"])
 def test_poles_that_fall_do_not_bootstrap(backend):
     """The return is (1 − γ^L)/(1 − γ), and Q(s₀) = 5 + |lean| with a lean below 0.05."""
-    world = make_world("CartPole-v1", num_seeds=1, run_seed=0, backend=backend)
+    task = make_task("CartPole-v1", num_seeds=1, run_seed=0, backend=backend)
     lean = jnp.zeros((1, 4, 2)).at[0, 2].set(jnp.array([-1.0, 1.0]))
-    found, surplus = gauge(world, greedy, Linear(lean, jnp.full((1, 2), 5.0)))
+    found, surplus = gauge(task, greedy, Linear(lean, jnp.full((1, 2), 5.0)))
     assert found.lengths.max() < 200 and found.lengths.std() > 0
     start = surplus + (1 - DISCOUNT**found.lengths) / (1 - DISCOUNT)
     assert np.all((start > 5) & (start < 5.05))
@@ -115,9 +115,9 @@ def test_exact_values_of_a_slippery_lake_have_a_mean_surplus_of_zero():
     with jax.enable_x64(True):
         values = jnp.asarray(solve(lake.mdp).values)
         q = np.asarray(centred_lookahead(lake.mdp, values, 0.95), np.float32)
-    world = make_world("tabular:FrozenLake-v1", num_seeds=2, run_seed=0)
+    task = make_task("tabular:FrozenLake-v1", num_seeds=2, run_seed=0)
     arrays = Table(jnp.stack([q, q + OFFSET]))
-    _, (exact, shifted) = gauge(world, greedy, arrays, episodes=3000, discount=0.95)
+    _, (exact, shifted) = gauge(task, greedy, arrays, episodes=3000, discount=0.95)
     error = exact.std() / np.sqrt(exact.size)
     assert 0 < error < 0.01 and abs(exact.mean()) < 4 * error
     assert OFFSET * 0.9 < shifted.mean() < OFFSET + 4 * error
@@ -134,10 +134,10 @@ def test_seen_through_normalisation():
     state = algorithm.init(nets.action_values(jr.key(0)))
     moments = state.observation.update(jnp.array([[3.0, 5.0], [1.0, -2.0]]))
     state = dataclasses.replace(state, observation=moments)
-    world = make_world("own_environments:Line", num_seeds=1, run_seed=0)
+    task = make_task("own_environments:Line", num_seeds=1, run_seed=0)
     arrays, static = eqx.partition(state, eqx.is_array)
     policy_of = lambda arrays: algorithm.policy(eqx.combine(arrays, static))
-    _, surplus = gauge(world, policy_of, jax.tree.map(lambda x: x[None], arrays), discount=0.0)
+    _, surplus = gauge(task, policy_of, jax.tree.map(lambda x: x[None], arrays), discount=0.0)
     scaled = jnp.clip(-moments.mean / jnp.sqrt(moments.variance + 1e-8), -10, 10)
     q = state.inner.critic.model(scaled)
     first_reward = float(jnp.argmax(q))

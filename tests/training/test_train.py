@@ -13,7 +13,7 @@ import pytest
 from rewardtogo.algorithms.ppo import PPO
 from rewardtogo.nn.actor_critic import ActorCritic
 from rewardtogo.nn.build import Architecture
-from rewardtogo.sources.episode_statistics import empty_tally
+from rewardtogo.sources.episode_statistics import no_statistics
 from rewardtogo.sources.fault import FIELDS, Fault
 from rewardtogo.sources.protocol import AbstractSource
 from rewardtogo.sources.rollout import Rollout
@@ -45,7 +45,7 @@ class Scripted:
         self.fault = Fault(*np.array([[-1, -1], [0, 0], [0, 0]], np.int32))
         self.bad, self.metrics = np.array([-1, -1]), {"train/loss": np.array([3.0, 6.0])}
         self.parameters = {"weight": jnp.ones((NUM_SEEDS, 3)), "count": jnp.zeros(NUM_SEEDS, int)}
-        tally = jax.tree.map(lambda x: np.stack([x] * NUM_SEEDS), empty_tally(2))
+        tally = jax.tree.map(lambda x: np.stack([x] * NUM_SEEDS), no_statistics(2))
         self.tally = dataclasses.replace(
             tally,
             finished_return=np.array([[5.0, 7.0], [0.0, 0.0]], np.float32),

@@ -13,12 +13,12 @@ from ..estimators.normalise import standardise
 from ..losses.policy_gradient import score_function
 from ..losses.value import squared_error
 from ..nn.actor_critic import ActorCritic
-from ..nn.policies import EntropicPolicy, Sampled
+from ..nn.policies import EntropicPolicy, SamplingBehaviour
 from ..nn.values import StateValue
 from ..optim.diagnostics import gradient_signal_to_noise
 from ..optim.schedule import annealed
 from ..optim.step_rule import StepRule, step_rule
-from ..optim.trainable import Learner, descend, learner
+from ..optim.trainable import Trainable, descend, trainable
 from ..types import Metrics, Scalar, Transition
 from .protocol import AbstractAlgorithm
 
@@ -33,8 +33,8 @@ class ReturnTarget(enum.Enum):
 
 
 class A2CState(eqx.Module):
-    actor: Learner[EntropicPolicy]
-    critic: Learner[StateValue]
+    actor: Trainable[EntropicPolicy]
+    critic: Trainable[StateValue]
 
 
 class A2C(AbstractAlgorithm[ActorCritic, A2CState, Transition]):
@@ -82,11 +82,11 @@ class A2C(AbstractAlgorithm[ActorCritic, A2CState, Transition]):
 
     def init(self, models: ActorCritic) -> A2CState:
         return A2CState(
-            learner(models.actor, self.optimiser), learner(models.critic, self.critic_optimiser)
+            trainable(models.actor, self.optimiser), trainable(models.critic, self.critic_optimiser)
         )
 
-    def behaviour(self, state: A2CState) -> Sampled:
-        return Sampled(state.actor.model)
+    def behaviour(self, state: A2CState) -> SamplingBehaviour:
+        return SamplingBehaviour(state.actor.model)
 
     def policy(self, state: A2CState) -> EntropicPolicy:
         return state.actor.model
@@ -163,7 +163,7 @@ def policy_loss(
 
     Williams (1992); `weight` in units of return is a constant, entropy in nats.
     """
-    distribution, _ = actor(batch.observation, actor.initial_memory())
+    distribution, _ = actor(batch.observation, actor.initial_carry())
     policy = score_function(distribution.log_prob(batch.action), weight).mean()
     entropy = distribution.entropy().mean()
     loss = policy - entropy_coef * entropy

@@ -14,18 +14,18 @@ from ..nn.actor_critic import ActorCritic
 from ..nn.policies import AbstractBehaviour, EntropicPolicy
 from ..nn.values import StateValue
 from ..optim.step_rule import StepRule, step_rule
-from ..optim.trainable import Learner, descend, learner
+from ..optim.trainable import Trainable, descend, trainable
 from ..types import Metrics, Scalar, Transition
 from .a2c import policy_loss, value_loss
 from .protocol import AbstractAlgorithm
 
 
 class OneStepActorCriticState(eqx.Module):
-    actor: Learner[EntropicPolicy]
-    critic: Learner[StateValue]
+    actor: Trainable[EntropicPolicy]
+    critic: Trainable[StateValue]
 
 
-class SampledWithPower(AbstractBehaviour):
+class PowerBehaviour(AbstractBehaviour):
     """Draws from the policy and writes down γ^t, t the steps since the episode began.
 
     The power is a memory: a source begins it anew at every border, be it an end or a cut.
@@ -34,15 +34,15 @@ class SampledWithPower(AbstractBehaviour):
     policy: EntropicPolicy
     discount: Scalar
 
-    def act(self, observation: Any, memory: Any, *, key: PRNGKeyArray) -> tuple[Array, Any, Any]:
-        inner, power = memory
+    def act(self, observation: Any, carry: Any, *, key: PRNGKeyArray) -> tuple[Array, Any, Any]:
+        inner, power = carry
         distribution, inner = self.policy(observation, inner)
         after = (power * self.discount).astype(power.dtype)
         return distribution.sample(key), power, (inner, after)
 
-    def initial_memory(self) -> Any:
+    def initial_carry(self) -> Any:
         arrays = jax.tree.leaves(eqx.filter(self.policy, eqx.is_inexact_array))
-        return self.policy.initial_memory(), jnp.ones((), jnp.result_type(*arrays))
+        return self.policy.initial_carry(), jnp.ones((), jnp.result_type(*arrays))
 
 
 class OneStepActorCritic(AbstractAlgorithm[ActorCritic, OneStepActorCriticState, Transition]):
@@ -80,12 +80,12 @@ class OneStepActorCritic(AbstractAlgorithm[ActorCritic, OneStepActorCriticState,
 
     def init(self, models: ActorCritic) -> OneStepActorCriticState:
         return OneStepActorCriticState(
-            learner(models.actor, self.optimiser), learner(models.critic, self.critic_optimiser)
+            trainable(models.actor, self.optimiser), trainable(models.critic, self.critic_optimiser)
         )
 
-    def behaviour(self, state: OneStepActorCriticState) -> SampledWithPower:
+    def behaviour(self, state: OneStepActorCriticState) -> PowerBehaviour:
         # Without the factor it stays 1.
-        return SampledWithPower(state.actor.model, self.discount if self.discount_scores else 1.0)
+        return PowerBehaviour(state.actor.model, self.discount if self.discount_scores else 1.0)
 
     def policy(self, state: OneStepActorCriticState) -> EntropicPolicy:
         return state.actor.model

@@ -15,7 +15,7 @@ from ..losses.value import squared_error
 from ..nn.deterministic import ActionValue, DeterministicPolicy, PointMass
 from ..nn.policies import AbstractPolicy
 from ..nn.values import TwinActionValue
-from ..optim.trainable import Learner, descend, learner
+from ..optim.trainable import Trainable, descend, trainable
 from ..types import Transition
 
 
@@ -29,8 +29,8 @@ class DeterministicActorCritic[C: (ActionValue, TwinActionValue)](eqx.Module):
 class ActorCriticState[C: (ActionValue, TwinActionValue)](eqx.Module):
     """What learns, and its slow copy, from which targets are made."""
 
-    actor: Learner[DeterministicPolicy]
-    critic: Learner[C]
+    actor: Trainable[DeterministicPolicy]
+    critic: Trainable[C]
     target: DeterministicActorCritic[C]
 
     @property
@@ -43,21 +43,21 @@ def start[C: (ActionValue, TwinActionValue)](
     models: DeterministicActorCritic[C], optimiser: optax.GradientTransformation
 ) -> ActorCriticState[C]:
     """The state before any data: the slow copies begin as the networks."""
-    actor, critic = learner(models.actor, optimiser), learner(models.critic, optimiser)
+    actor, critic = trainable(models.actor, optimiser), trainable(models.critic, optimiser)
     return ActorCriticState(actor, critic, models)
 
 
 def chosen(actor: AbstractPolicy[PointMass], observation: Any) -> Float[Array, "*batch dims"]:
     """μ(s)."""
-    return actor(observation, actor.initial_memory())[0].mode()
+    return actor(observation, actor.initial_carry())[0].mode()
 
 
 def fit_critic[C: (ActionValue, TwinActionValue)](
-    critic: Learner[C],
+    critic: Trainable[C],
     batch: Transition,
     target: Float[Array, " batch"],
     optimiser: optax.GradientTransformation,
-) -> tuple[Learner[C], tuple[Float[Array, ""], Float[Array, ""]]]:
+) -> tuple[Trainable[C], tuple[Float[Array, ""], Float[Array, ""]]]:
     """One step on ½(Q(s, a) − y)², summed over critics; their loss, and the mean of Q."""
 
     def loss(critic: C):
@@ -69,11 +69,11 @@ def fit_critic[C: (ActionValue, TwinActionValue)](
 
 
 def improve_actor(
-    actor: Learner[DeterministicPolicy],
+    actor: Trainable[DeterministicPolicy],
     critic: ActionValue,
     observation: Any,
     optimiser: optax.GradientTransformation,
-) -> tuple[Learner[DeterministicPolicy], Float[Array, ""]]:
+) -> tuple[Trainable[DeterministicPolicy], Float[Array, ""]]:
     """One step on −Q(s, μ(s)), and that loss."""
 
     def loss(actor: DeterministicPolicy):

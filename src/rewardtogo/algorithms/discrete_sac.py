@@ -10,10 +10,10 @@ from .. import validate
 from ..losses import soft
 from ..losses.q_learning import bellman_target, taken
 from ..losses.value import squared_error
-from ..nn.policies import CategoricalPolicy, Sampled
+from ..nn.policies import CategoricalPolicy, SamplingBehaviour
 from ..nn.values import TwinActionValues
 from ..optim.polyak import polyak
-from ..optim.trainable import Learner, descend, learner
+from ..optim.trainable import Trainable, descend, trainable
 from ..types import Metrics, Scalar, Transition
 from .protocol import AbstractAlgorithm
 
@@ -26,10 +26,10 @@ class CategoricalTwinCritic(eqx.Module):
 
 
 class DiscreteSACState(eqx.Module):
-    actor: Learner[CategoricalPolicy]
-    critic: Learner[TwinActionValues]
+    actor: Trainable[CategoricalPolicy]
+    critic: Trainable[TwinActionValues]
     target_critic: TwinActionValues
-    log_temperature: Learner[Float[Array, ""]]
+    log_temperature: Trainable[Float[Array, ""]]
 
 
 class DiscreteSAC(AbstractAlgorithm[CategoricalTwinCritic, DiscreteSACState, Transition]):
@@ -69,13 +69,13 @@ class DiscreteSAC(AbstractAlgorithm[CategoricalTwinCritic, DiscreteSACState, Tra
     def init(self, models: CategoricalTwinCritic) -> DiscreteSACState:
         dtype = models.critic.values[0].layers[0].weight.dtype
         log_temperature = jnp.log(jnp.asarray(self.initial_temperature, dtype))
-        fresh = lambda model: learner(model, self.optimiser)
+        fresh = lambda model: trainable(model, self.optimiser)
         return DiscreteSACState(
             fresh(models.actor), fresh(models.critic), models.critic, fresh(log_temperature)
         )
 
-    def behaviour(self, state: DiscreteSACState) -> Sampled:
-        return Sampled(state.actor.model)
+    def behaviour(self, state: DiscreteSACState) -> SamplingBehaviour:
+        return SamplingBehaviour(state.actor.model)
 
     def policy(self, state: DiscreteSACState) -> CategoricalPolicy:
         return state.actor.model
@@ -121,8 +121,8 @@ class DiscreteSAC(AbstractAlgorithm[CategoricalTwinCritic, DiscreteSACState, Tra
         return bellman_target(batch.reward, value, batch.terminated, discount=self.discount)
 
     def _adjusted(
-        self, log_temperature: Learner, log_probs: Float[Array, "batch actions"]
-    ) -> Learner:
+        self, log_temperature: Trainable, log_probs: Float[Array, "batch actions"]
+    ) -> Trainable:
         if not self.learn_temperature:
             return log_temperature
         wanted = self.target_entropy_fraction * jnp.log(float(log_probs.shape[-1]))
@@ -139,5 +139,5 @@ class DiscreteSAC(AbstractAlgorithm[CategoricalTwinCritic, DiscreteSACState, Tra
 
 
 def _log_probs(actor: CategoricalPolicy, observation: Array) -> Float[Array, "*batch actions"]:
-    distribution, _ = actor(observation, actor.initial_memory())
+    distribution, _ = actor(observation, actor.initial_carry())
     return jax.nn.log_softmax(distribution.logits)

@@ -17,7 +17,7 @@ from ..losses.q_learning import bellman_target
 from ..nn.deterministic import Noisy, PointMass
 from ..nn.encoders import AbstractEncoder
 from ..nn.policies import AbstractPolicy
-from ..optim.trainable import Learner, descend, learner
+from ..optim.trainable import Trainable, descend, trainable
 from ..types import Metrics, Scalar, Transition
 from .deterministic import chosen
 from .protocol import AbstractAlgorithm
@@ -71,7 +71,7 @@ class DPGModels(eqx.Module):
 class DPGState(eqx.Module):
     """The critic is fitted afresh to every batch."""
 
-    actor: Learner[Policy]
+    actor: Trainable[Policy]
     features: AbstractEncoder
 
 
@@ -112,7 +112,7 @@ class DPG(AbstractAlgorithm[DPGModels, DPGState, Transition]):
         validate.positive("exploration_noise", self.exploration_noise)
 
     def init(self, models: DPGModels) -> DPGState:
-        return DPGState(learner(models.actor, self.optimiser), models.features)
+        return DPGState(trainable(models.actor, self.optimiser), models.features)
 
     def behaviour(self, state: DPGState) -> Noisy:
         return Noisy(state.actor.model, self.exploration_noise)

@@ -14,11 +14,11 @@ from .. import validate
 from ..losses.q_learning import bellman_target, double_q_value, max_value, taken
 from ..losses.value import huber, squared_error
 from ..nn.exploration import BoltzmannPolicy, EpsilonGreedyPolicy, Exploration
-from ..nn.policies import AbstractPolicy, Sampled
+from ..nn.policies import AbstractPolicy, SamplingBehaviour
 from ..nn.values import AbstractActionValues, MeanActionValues
 from ..optim.polyak import polyak
 from ..optim.schedule import annealed, falling
-from ..optim.trainable import Learner, descend, learner
+from ..optim.trainable import Trainable, descend, trainable
 from ..types import Metrics, Replayed, Scalar, Transition
 from .protocol import AbstractErrorLearner
 
@@ -33,12 +33,12 @@ class ValueLoss(enum.Enum):
 class Critic(eqx.Module):
     """A network that learns, and its slow copy."""
 
-    learner: Learner[AbstractActionValues]
+    trainable: Trainable[AbstractActionValues]
     target: AbstractActionValues
 
 
 class DQNState(eqx.Module):
-    critic: Learner[AbstractActionValues]
+    critic: Trainable[AbstractActionValues]
     target: AbstractActionValues
     updates: Int[Array, ""]
     twin: Critic | None = None  # the second network of double Q-learning
@@ -129,17 +129,21 @@ class DQN(AbstractErrorLearner[AbstractActionValues, DQNState, Transition]):
         networks = models.networks if isinstance(models, MeanActionValues) else (models,)
         if len(networks) != 1 + self.twin:
             raise ValueError(f"`twin`={self.twin} trains {1 + self.twin}; got {len(networks)}.")
-        first, *rest = (Critic(learner(n, self.optimiser), n) for n in networks)
+        first, *rest = (Critic(trainable(n, self.optimiser), n) for n in networks)
         twin = rest[0] if rest else None
-        return DQNState(first.learner, first.target, jnp.zeros((), jnp.int32), twin)
+        return DQNState(first.trainable, first.target, jnp.zeros((), jnp.int32), twin)
 
-    def behaviour(self, state: DQNState) -> Sampled:
+    def behaviour(self, state: DQNState) -> SamplingBehaviour:
         action_values = _acting(state)
         match self.exploration:
             case Exploration.EPSILON_GREEDY:
-                return Sampled(EpsilonGreedyPolicy(action_values, self.epsilon(state.updates)))
+                return SamplingBehaviour(
+                    EpsilonGreedyPolicy(action_values, self.epsilon(state.updates))
+                )
             case Exploration.BOLTZMANN:
-                return Sampled(BoltzmannPolicy(action_values, self.temperature(state.updates)))
+                return SamplingBehaviour(
+                    BoltzmannPolicy(action_values, self.temperature(state.updates))
+                )
             case never:
                 assert_never(never)
 
@@ -182,7 +186,7 @@ class DQN(AbstractErrorLearner[AbstractActionValues, DQNState, Transition]):
         slow = polyak(state.target, critic.model, rate)
         twin = state.twin
         if twin is not None:
-            twin = Critic(twin.learner, polyak(twin.target, twin.learner.model, rate))
+            twin = Critic(twin.trainable, polyak(twin.target, twin.trainable.model, rate))
         after = DQNState(critic, slow, updates, twin)
         return after, metrics | self._explored(updates), error
 
@@ -246,11 +250,11 @@ def exchanged(state: DQNState, swap: Bool[Array, ""]) -> DQNState:
         return jnp.where(swap, a, b) if eqx.is_array(a) else a
 
     first, second = jax.tree.map(pick, there, here), jax.tree.map(pick, here, there)
-    return DQNState(first.learner, first.target, state.updates, second)
+    return DQNState(first.trainable, first.target, state.updates, second)
 
 
 def _acting(state: DQNState) -> AbstractActionValues:
     """Of two networks their mean, as van Hasselt (2010) has it."""
     if state.twin is None:
         return state.critic.model
-    return MeanActionValues((state.critic.model, state.twin.learner.model))
+    return MeanActionValues((state.critic.model, state.twin.trainable.model))

@@ -42,22 +42,22 @@ class NormalisedBehaviour(AbstractBehaviour):
     inner: AbstractBehaviour
     scaling: Scaling
 
-    def act(self, observation: Any, memory: Any, *, key: PRNGKeyArray) -> tuple[Array, Any, Any]:
-        return self.inner.act(self.scaling(observation), memory, key=key)
+    def act(self, observation: Any, carry: Any, *, key: PRNGKeyArray) -> tuple[Array, Any, Any]:
+        return self.inner.act(self.scaling(observation), carry, key=key)
 
-    def initial_memory(self) -> Any:
-        return self.inner.initial_memory()
+    def initial_carry(self) -> Any:
+        return self.inner.initial_carry()
 
 
 class NormalisedPolicy(AbstractPolicy[Any]):
     inner: AbstractPolicy
     scaling: Scaling
 
-    def __call__(self, observation: Any, memory: Any) -> tuple[Any, Any]:
-        return self.inner(self.scaling(observation), memory)
+    def __call__(self, observation: Any, carry: Any) -> tuple[Any, Any]:
+        return self.inner(self.scaling(observation), carry)
 
-    def initial_memory(self) -> Any:
-        return self.inner.initial_memory()
+    def initial_carry(self) -> Any:
+        return self.inner.initial_carry()
 
 
 class Normalised(AbstractErrorLearner[Any, NormalisedState, Transition]):
@@ -115,8 +115,8 @@ class Normalised(AbstractErrorLearner[Any, NormalisedState, Transition]):
     ) -> tuple[NormalisedState, Metrics, Array]:
         """The same, of an `inner` that tells its errors."""
         seen = self._normalised(state, batch)
-        learner = error_learner(self.inner)
-        inner, metrics, error = learner.update_with_errors(state.inner, seen, key=key)
+        trainable = error_learner(self.inner)
+        inner, metrics, error = trainable.update_with_errors(state.inner, seen, key=key)
         return self._joined_by(state, batch, inner), metrics, error
 
     def _joined_by(self, state: NormalisedState, batch: Transition, inner: Any) -> NormalisedState:

@@ -11,8 +11,8 @@ from jaxtyping import PRNGKeyArray
 from .. import validate
 from ..estimators.diagnostics import explained_variance
 from ..nn.actor_critic import ActorCritic
-from ..nn.policies import EntropicPolicy, Sampled
-from ..optim.trainable import learner
+from ..nn.policies import EntropicPolicy, SamplingBehaviour
+from ..optim.trainable import trainable
 from ..optim.trust_region import length_to
 from ..types import Metrics, Scalar, Transition
 from .protocol import AbstractAlgorithm
@@ -60,10 +60,10 @@ class NPG(AbstractAlgorithm[ActorCritic, TrustRegionState, Transition]):
         validate.count("num_minibatches", self.num_minibatches)
 
     def init(self, models: ActorCritic) -> TrustRegionState:
-        return TrustRegionState(models.actor, learner(models.critic, self.optimiser))
+        return TrustRegionState(models.actor, trainable(models.critic, self.optimiser))
 
-    def behaviour(self, state: TrustRegionState) -> Sampled:
-        return Sampled(state.actor)
+    def behaviour(self, state: TrustRegionState) -> SamplingBehaviour:
+        return SamplingBehaviour(state.actor)
 
     def policy(self, state: TrustRegionState) -> EntropicPolicy:
         return state.actor

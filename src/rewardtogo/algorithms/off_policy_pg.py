@@ -12,9 +12,9 @@ from .._scan import filter_scan
 from ..estimators import baselines, importance
 from ..losses.policy_gradient import score_function
 from ..nn.distributions import AbstractEntropicDistribution
-from ..nn.policies import EntropicPolicy, SampledWithLogProb
+from ..nn.policies import EntropicPolicy, LogProbBehaviour
 from ..optim.diagnostics import gradient_signal_to_noise
-from ..optim.trainable import Learner, descend, learner, stepped_if
+from ..optim.trainable import Trainable, descend, stepped_if, trainable
 from ..types import EpisodeBatch, Metrics, Scalar
 from .protocol import AbstractAlgorithm
 from .reinforce import per_episode, to_go
@@ -32,7 +32,7 @@ class ImportanceWeights(enum.Enum):
 
 
 class OffPolicyPGState(eqx.Module):
-    learner: Learner[EntropicPolicy]
+    trainable: Trainable[EntropicPolicy]
 
 
 class OffPolicyPG(AbstractAlgorithm[EntropicPolicy, OffPolicyPGState, EpisodeBatch]):
@@ -84,29 +84,29 @@ class OffPolicyPG(AbstractAlgorithm[EntropicPolicy, OffPolicyPGState, EpisodeBat
         validate.positive("max_grad_norm", self.max_grad_norm)
 
     def init(self, models: EntropicPolicy) -> OffPolicyPGState:
-        return OffPolicyPGState(learner(models, self.optimiser))
+        return OffPolicyPGState(trainable(models, self.optimiser))
 
-    def behaviour(self, state: OffPolicyPGState) -> SampledWithLogProb:
-        return SampledWithLogProb(state.learner.model)
+    def behaviour(self, state: OffPolicyPGState) -> LogProbBehaviour:
+        return LogProbBehaviour(state.trainable.model)
 
     def policy(self, state: OffPolicyPGState) -> EntropicPolicy:
-        return state.learner.model
+        return state.trainable.model
 
     def update(
         self, state: OffPolicyPGState, batch: EpisodeBatch, *, key: PRNGKeyArray
     ) -> tuple[OffPolicyPGState, Metrics]:
         """Take the steps on episodes with axes `(time, episode)`; records are log-probabilities."""
         del key
-        before = state.learner.model
-        old, _ = before(batch.transition.observation, before.initial_memory())
+        before = state.trainable.model
+        old, _ = before(batch.transition.observation, before.initial_carry())
         limit = jnp.inf if self.max_kl is None else self.max_kl
 
-        def step(learner, _):
-            after, metrics = descend(self.loss, learner, self.optimiser, batch, old)
+        def step(trainable, _):
+            after, metrics = descend(self.loss, trainable, self.optimiser, batch, old)
             going = metrics["train/kl"] <= limit
-            return stepped_if(going, after, learner), going
+            return stepped_if(going, after, trainable), going
 
-        fitted, taken = filter_scan(step, state.learner, jnp.arange(self.num_epochs))
+        fitted, taken = filter_scan(step, state.trainable, jnp.arange(self.num_epochs))
         _, metrics = self.loss(fitted.model, batch, old)
         return OffPolicyPGState(fitted), metrics | {
             "train/steps_fraction": jnp.mean(taken),
@@ -118,7 +118,7 @@ class OffPolicyPG(AbstractAlgorithm[EntropicPolicy, OffPolicyPGState, EpisodeBat
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
         """Its gradient is the estimate, negated; and what to report of a policy."""
         step = batch.transition
-        distribution, _ = policy(step.observation, policy.initial_memory())
+        distribution, _ = policy(step.observation, policy.initial_carry())
         log_prob, entropy = distribution.log_prob(step.action), distribution.entropy()
         log_ratio = jnp.where(batch.mask, log_prob - step.record, 0)
         weight = self.score_weights(log_ratio, batch)

@@ -17,11 +17,11 @@ from ..estimators.normalise import standardise
 from ..estimators.returns import generalised_advantage
 from ..losses.policy_gradient import clipped_surrogate, importance_weighted
 from ..losses.value import clipped_value_error, squared_error
-from ..nn.actor_critic import AbstractActorCritic, Actor, SampledWithMemory, unroll
+from ..nn.actor_critic import AbstractActorCritic, Actor, CarryBehaviour, unroll
 from ..nn.distributions import AbstractEntropicDistribution
 from ..optim.diagnostics import gradient_signal_to_noise
 from ..optim.schedule import annealed
-from ..optim.trainable import Learner, descend, learner, stepped_if
+from ..optim.trainable import Trainable, descend, stepped_if, trainable
 from ..types import Metrics, Scalar, Transition
 from .minibatches import shuffled_rows, shuffled_sequences
 from .protocol import AbstractAlgorithm
@@ -43,7 +43,7 @@ class AdvantageScale(enum.Enum):
 
 
 class PPOState(eqx.Module):
-    learner: Learner[AbstractActorCritic]
+    trainable: Trainable[AbstractActorCritic]
     kl_coef: Float[Array, ""]  # β; the clipped objective leaves it alone
 
 
@@ -53,7 +53,7 @@ class Sample(eqx.Module):
     observation: Any
     action: Shaped[Array, "..."]
     boundary: Bool[Array, "*batch"]
-    memory: Any  # before the step
+    carry: Any  # before the step
     old: AbstractEntropicDistribution
     old_log_prob: Float[Array, "*batch"]
     old_value: Float[Array, "*batch"]
@@ -132,21 +132,21 @@ class PPO(AbstractAlgorithm[AbstractActorCritic, PPOState, Transition]):
         validate.count("anneal_updates", self.anneal_updates, least=0)
 
     def init(self, models: AbstractActorCritic) -> PPOState:
-        learning = learner(models, self.optimiser)
+        learning = trainable(models, self.optimiser)
         dtype = jnp.result_type(*jax.tree.leaves(learning.params))
         return PPOState(learning, jnp.asarray(self.initial_kl_coef, dtype))
 
-    def behaviour(self, state: PPOState) -> SampledWithMemory:
-        return SampledWithMemory(Actor(state.learner.model))
+    def behaviour(self, state: PPOState) -> CarryBehaviour:
+        return CarryBehaviour(Actor(state.trainable.model))
 
     def policy(self, state: PPOState) -> Actor:
-        return Actor(state.learner.model)
+        return Actor(state.trainable.model)
 
     def update(
         self, state: PPOState, batch: Transition, *, key: PRNGKeyArray
     ) -> tuple[PPOState, Metrics]:
         """Fit the model to one rollout with leading axes `(time, env)`."""
-        samples = self.score(state.learner.model, batch)
+        samples = self.score(state.trainable.model, batch)
         fitted, metrics = self._fit(state, samples, key)
         explained = explained_variance(samples.old_value, samples.value_target)
         metrics = metrics | {
@@ -164,8 +164,8 @@ class PPO(AbstractAlgorithm[AbstractActorCritic, PPOState, Transition]):
 
     def score(self, model: AbstractActorCritic, rollout: Transition) -> Sample:
         """Advantages and value targets under the model that the rollout was gathered with."""
-        memory = rollout.record.memory
-        old, value, after = model(rollout.observation, memory)
+        carry = rollout.record.carry
+        old, value, after = model(rollout.observation, carry)
         # The true successor is seen with the memory of its own episode, whatever began after it.
         _, next_value, _ = model(rollout.next_observation, after)
         advantage = generalised_advantage(
@@ -182,7 +182,7 @@ class PPO(AbstractAlgorithm[AbstractActorCritic, PPOState, Transition]):
             rollout.observation,
             rollout.action,
             rollout.boundary,
-            memory,
+            carry,
             old,
             rollout.record.log_prob,
             value,
@@ -192,21 +192,23 @@ class PPO(AbstractAlgorithm[AbstractActorCritic, PPOState, Transition]):
 
     def _fit(
         self, state: PPOState, samples: Sample, key: PRNGKeyArray
-    ) -> tuple[Learner[AbstractActorCritic], Metrics]:
+    ) -> tuple[Trainable[AbstractActorCritic], Metrics]:
         """Take the steps on a rollout; metrics are means over the minibatches looked at."""
         flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), samples)
 
         def step(carry, rows):
-            learner, going = carry
+            trainable, going = carry
             minibatch = jax.tree.map(lambda x: x[rows], flat)
-            stepped, metrics = descend(self.loss, learner, self.optimiser, minibatch, state.kl_coef)
+            stepped, metrics = descend(
+                self.loss, trainable, self.optimiser, minibatch, state.kl_coef
+            )
             if self.target_kl is None:
                 return (stepped, going), (metrics, going, going)
             taken = going & ~(metrics["train/approx_kl"] > 1.5 * self.target_kl)
-            return (stepped_if(taken, stepped, learner), taken), (metrics, going, taken)
+            return (stepped_if(taken, stepped, trainable), taken), (metrics, going, taken)
 
         rows = self._minibatches(samples, key)
-        (fitted, _), seen = filter_scan(step, (state.learner, jnp.array(True)), rows)
+        (fitted, _), seen = filter_scan(step, (state.trainable, jnp.array(True)), rows)
         metrics, looked_at, taken = seen
         metrics = {name: jnp.mean(m, where=looked_at) for name, m in metrics.items()}
         if self.target_kl is not None:
@@ -217,7 +219,7 @@ class PPO(AbstractAlgorithm[AbstractActorCritic, PPOState, Transition]):
         """Which steps of the flattened rollout each minibatch holds."""
         time, envs = samples.advantage.shape
         passes = {"num_epochs": self.num_epochs, "num_minibatches": self.num_minibatches}
-        if not jax.tree.leaves(samples.memory):
+        if not jax.tree.leaves(samples.carry):
             return shuffled_rows(key, size=time * envs, **passes)
         length = self.sequence_length or time
         return shuffled_sequences(key, time=time, envs=envs, length=length, **passes)
@@ -274,7 +276,7 @@ def recall(
 
     Axes are `[time, *batch]` where there is a memory, and any where there is none.
     """
-    first = jax.tree.map(lambda x: x[0], batch.memory)
+    first = jax.tree.map(lambda x: x[0], batch.carry)
     distribution, value, _ = unroll(model, batch.observation, first, batch.boundary)
     return distribution, value
 

@@ -12,16 +12,16 @@ from .. import validate
 from ..estimators import baselines
 from ..estimators.returns import reward_to_go
 from ..losses.policy_gradient import score_function
-from ..nn.policies import EntropicPolicy, Sampled
+from ..nn.policies import EntropicPolicy, SamplingBehaviour
 from ..optim.diagnostics import gradient_signal_to_noise
-from ..optim.trainable import Learner, apply_gradient, gradient, learner
+from ..optim.trainable import Trainable, apply_gradient, gradient, trainable
 from ..types import EpisodeBatch, Metrics, Scalar
 from .protocol import AbstractAlgorithm
 from .reinforce_baselines import (
     AbstractBaseline,
+    EpisodeOutcome,
     LearnedValue,
     Memoryless,
-    Outcome,
     PastMean,
     PastReturns,
     WithBaseline,
@@ -71,8 +71,8 @@ _WITHOUT_OPTIONS: dict[Baseline, AbstractBaseline] = {
 class REINFORCEState(eqx.Module):
     """`baseline`: what it remembers; `()` for most."""
 
-    learner: Learner[EntropicPolicy]
-    baseline: tuple[()] | PastReturns | Learner
+    trainable: Trainable[EntropicPolicy]
+    baseline: tuple[()] | PastReturns | Trainable
 
 
 class REINFORCE(AbstractAlgorithm[EntropicPolicy | WithBaseline, REINFORCEState, EpisodeBatch]):
@@ -126,13 +126,13 @@ class REINFORCE(AbstractAlgorithm[EntropicPolicy | WithBaseline, REINFORCEState,
         else:
             actor, given = models, None
         precision = jnp.result_type(*jax.tree.leaves(eqx.filter(actor, eqx.is_inexact_array)))
-        return REINFORCEState(learner(actor, self.optimiser), self.rule.init(given, precision))
+        return REINFORCEState(trainable(actor, self.optimiser), self.rule.init(given, precision))
 
-    def behaviour(self, state: REINFORCEState) -> Sampled:
-        return Sampled(state.learner.model)
+    def behaviour(self, state: REINFORCEState) -> SamplingBehaviour:
+        return SamplingBehaviour(state.trainable.model)
 
     def policy(self, state: REINFORCEState) -> EntropicPolicy:
-        return state.learner.model
+        return state.trainable.model
 
     def update(
         self, state: REINFORCEState, batch: EpisodeBatch, *, key: PRNGKeyArray
@@ -140,7 +140,7 @@ class REINFORCE(AbstractAlgorithm[EntropicPolicy | WithBaseline, REINFORCEState,
         """Take one step on episodes with axes `(time, episode)`."""
         del key
         grads, metrics = self.gradient(state, batch)
-        fitted = apply_gradient(state.learner, self.optimiser, grads)
+        fitted = apply_gradient(state.trainable, self.optimiser, grads)
         # Only now: a baseline that had seen this batch would judge an action by its own return.
         baseline = self.rule.learn(state.baseline, self.outcome(batch))
         ratio = gradient_signal_to_noise(fitted.opt_state)
@@ -151,9 +151,9 @@ class REINFORCE(AbstractAlgorithm[EntropicPolicy | WithBaseline, REINFORCEState,
     ) -> tuple[EntropicPolicy, dict[str, Float[Array, ""]]]:
         """The estimate, negated, less that of the entropy bonus; of the parameters that learn."""
         outcome = self.outcome(batch)
-        judged = self.rule.judge(state.baseline, state.learner, outcome)
+        judged = self.rule.judge(state.baseline, state.trainable, outcome)
         weight = outcome.less(judged.by_step)
-        grads, metrics = gradient(self.loss, state.learner, batch, weight)
+        grads, metrics = gradient(self.loss, state.trainable, batch, weight)
         if judged.shift is not None:
             grads = jax.tree.map(jnp.add, grads, judged.shift)
         before = jnp.var(outcome.returns, where=batch.mask)
@@ -164,9 +164,9 @@ class REINFORCE(AbstractAlgorithm[EntropicPolicy | WithBaseline, REINFORCEState,
     def weights(self, state: REINFORCEState, batch: EpisodeBatch) -> Float[Array, "time episode"]:
         """What multiplies each score: the return less its baseline, 0 after an episode's end."""
         outcome = self.outcome(batch)
-        return outcome.less(self.rule.judge(state.baseline, state.learner, outcome).by_step)
+        return outcome.less(self.rule.judge(state.baseline, state.trainable, outcome).by_step)
 
-    def outcome(self, batch: EpisodeBatch) -> Outcome:
+    def outcome(self, batch: EpisodeBatch) -> EpisodeOutcome:
         """The return to go of every step, or the full return at each; and the powers of γ."""
         returns = to_go(batch, batch.transition.reward, discount=self.discount)
         power = jnp.ones_like(returns)
@@ -174,14 +174,14 @@ class REINFORCE(AbstractAlgorithm[EntropicPolicy | WithBaseline, REINFORCEState,
             returns = jnp.broadcast_to(returns[:1], returns.shape)
         elif self.discount_scores:
             power = power * self.discount ** jnp.arange(len(returns))[:, None]
-        return Outcome(batch, returns, power)
+        return EpisodeOutcome(batch, returns, power)
 
     def loss(
         self, policy: EntropicPolicy, batch: EpisodeBatch, weight: Float[Array, "time episode"]
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
         """Its gradient is the estimate, negated; summed over time, averaged over episodes."""
         step = batch.transition
-        distribution, _ = policy(step.observation, policy.initial_memory())
+        distribution, _ = policy(step.observation, policy.initial_carry())
         log_prob, entropy = distribution.log_prob(step.action), distribution.entropy()
         policy_loss = per_episode(score_function(log_prob, weight), batch.mask)
         entropy_mean = jnp.sum(jnp.where(batch.mask, entropy, 0)) / jnp.sum(batch.mask)

@@ -17,11 +17,11 @@ from ..estimators import baselines
 from ..losses.value import squared_error
 from ..nn.policies import EntropicPolicy
 from ..nn.values import StateValue
-from ..optim.trainable import Learner, descend, learner
+from ..optim.trainable import Trainable, descend, trainable
 from ..types import EpisodeBatch
 
 
-class Outcome(eqx.Module):
+class EpisodeOutcome(eqx.Module):
     """Episodes, and what each of their scores is multiplied with.
 
     `returns`: $G_t$, 0 after an episode's end, for that is what it still earns; or $G_0$ at every
@@ -87,11 +87,13 @@ class AbstractBaseline[M](eqx.Module):
         """
 
     @abc.abstractmethod
-    def judge(self, memory: M, policy: Learner[EntropicPolicy], outcome: Outcome) -> Judgement:
+    def judge(
+        self, state: M, policy: Trainable[EntropicPolicy], outcome: EpisodeOutcome
+    ) -> Judgement:
         """The baseline of every step of a batch."""
 
     @abc.abstractmethod
-    def learn(self, memory: M, outcome: Outcome) -> M:
+    def learn(self, state: M, outcome: EpisodeOutcome) -> M:
         """Take in a batch, once the policy's step on it is done."""
 
 
@@ -105,7 +107,7 @@ def _require(given: Any, kind: type, needed: str) -> Any:
 class Memoryless(AbstractBaseline[tuple[()]]):
     """A function of the batch and the policy alone."""
 
-    function: Callable[[Learner[EntropicPolicy], Outcome], Judgement]
+    function: Callable[[Trainable[EntropicPolicy], EpisodeOutcome], Judgement]
 
     def init(self, given: StateValue | PastReturns | None, dtype: DTypeLike) -> tuple[()]:
         del dtype
@@ -113,14 +115,14 @@ class Memoryless(AbstractBaseline[tuple[()]]):
         return ()
 
     def judge(
-        self, memory: tuple[()], policy: Learner[EntropicPolicy], outcome: Outcome
+        self, state: tuple[()], policy: Trainable[EntropicPolicy], outcome: EpisodeOutcome
     ) -> Judgement:
-        del memory
+        del state
         return self.function(policy, outcome)
 
-    def learn(self, memory: tuple[()], outcome: Outcome) -> tuple[()]:
+    def learn(self, state: tuple[()], outcome: EpisodeOutcome) -> tuple[()]:
         del outcome
-        return memory
+        return state
 
 
 class PastMean(AbstractBaseline[PastReturns]):
@@ -135,34 +137,39 @@ class PastMean(AbstractBaseline[PastReturns]):
         return past_returns((), dtype)
 
     def judge(
-        self, memory: PastReturns, policy: Learner[EntropicPolicy], outcome: Outcome
+        self, state: PastReturns, policy: Trainable[EntropicPolicy], outcome: EpisodeOutcome
     ) -> Judgement:
         del policy
-        mean = memory.mean.astype(outcome.returns.dtype).reshape(-1, 1)
+        mean = state.mean.astype(outcome.returns.dtype).reshape(-1, 1)
         return Judgement(jnp.broadcast_to(mean, outcome.returns.shape))
 
-    def learn(self, memory: PastReturns, outcome: Outcome) -> PastReturns:
-        return memory.update(outcome.returns if self.by_time else outcome.returns[0])
+    def learn(self, state: PastReturns, outcome: EpisodeOutcome) -> PastReturns:
+        return state.update(outcome.returns if self.by_time else outcome.returns[0])
 
 
-class LearnedValue(AbstractBaseline[Learner[StateValue]]):
+class LearnedValue(AbstractBaseline[Trainable[StateValue]]):
     """V_φ(s), fitted to the returns of the batches before."""
 
     optimiser: optax.GradientTransformation
     updates: int  # gradient steps on each batch
 
-    def init(self, given: StateValue | PastReturns | None, dtype: DTypeLike) -> Learner[StateValue]:
+    def init(
+        self, given: StateValue | PastReturns | None, dtype: DTypeLike
+    ) -> Trainable[StateValue]:
         del dtype
         needed = "`WithBaseline(policy, critic)`, the critic a `StateValue`"
-        return learner(_require(given, StateValue, needed), self.optimiser)
+        return trainable(_require(given, StateValue, needed), self.optimiser)
 
     def judge(
-        self, memory: Learner[StateValue], policy: Learner[EntropicPolicy], outcome: Outcome
+        self,
+        state: Trainable[StateValue],
+        policy: Trainable[EntropicPolicy],
+        outcome: EpisodeOutcome,
     ) -> Judgement:
         del policy
-        return Judgement(memory.model(outcome.batch.transition.observation))
+        return Judgement(state.model(outcome.batch.transition.observation))
 
-    def learn(self, memory: Learner[StateValue], outcome: Outcome) -> Learner[StateValue]:
+    def learn(self, state: Trainable[StateValue], outcome: EpisodeOutcome) -> Trainable[StateValue]:
         mask = outcome.batch.mask
 
         def loss(critic: StateValue) -> tuple[Float[Array, ""], None]:
@@ -171,13 +178,13 @@ class LearnedValue(AbstractBaseline[Learner[StateValue]]):
             return jnp.sum(error) / jnp.sum(mask), None
 
         step = lambda critic, _: descend(loss, critic, self.optimiser)
-        return filter_scan(step, memory, jnp.arange(self.updates))[0]
+        return filter_scan(step, state, jnp.arange(self.updates))[0]
 
 
 def of_returns(function: Callable) -> Memoryless:
     """A function `(returns, mask) → baseline` of `estimators.baselines`."""
 
-    def judge(policy: Learner[EntropicPolicy], outcome: Outcome) -> Judgement:
+    def judge(policy: Trainable[EntropicPolicy], outcome: EpisodeOutcome) -> Judgement:
         del policy
         # Nothing is masked: a finished episode's return is 0, and its full return is what it was.
         return Judgement(function(outcome.returns, jnp.ones_like(outcome.batch.mask)))
@@ -185,10 +192,10 @@ def of_returns(function: Callable) -> Memoryless:
     return Memoryless(judge)
 
 
-def optimal_constant(policy: Learner[EntropicPolicy], outcome: Outcome) -> Judgement:
+def optimal_constant(policy: Trainable[EntropicPolicy], outcome: EpisodeOutcome) -> Judgement:
     """The constant of least variance: a backward pass an episode for X and one for g."""
 
-    def products(episode: Outcome) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    def products(episode: EpisodeOutcome) -> tuple[Float[Array, ""], Float[Array, ""]]:
         estimate, score = _sums(policy, episode)
         return _inner(estimate, score), _inner(score, score)
 
@@ -196,7 +203,7 @@ def optimal_constant(policy: Learner[EntropicPolicy], outcome: Outcome) -> Judge
     return Judgement(jnp.broadcast_to(constant, outcome.returns.shape))
 
 
-def optimal_by_time(policy: Learner[EntropicPolicy], outcome: Outcome) -> Judgement:
+def optimal_by_time(policy: Trainable[EntropicPolicy], outcome: EpisodeOutcome) -> Judgement:
     r"""The number of least variance for each step.
 
     $\langle g_t, X \rangle$ of all steps is one forward derivative along $X$; $\lVert g_t \rVert^2$
@@ -204,12 +211,12 @@ def optimal_by_time(policy: Learner[EntropicPolicy], outcome: Outcome) -> Judgem
     another.
     """
 
-    def products(episode: Outcome) -> tuple[Float[Array, " time"], Float[Array, " time"]]:
+    def products(episode: EpisodeOutcome) -> tuple[Float[Array, " time"], Float[Array, " time"]]:
         estimate, _ = _sums(policy, episode)
         log_probs = lambda params: _log_probs(params, policy, episode)
         _, along = jax.jvp(log_probs, (policy.params,), (estimate,))
 
-        def square(step: Outcome) -> Float[Array, ""]:
+        def square(step: EpisodeOutcome) -> Float[Array, ""]:
             score = jax.grad(_log_probs)(policy.params, policy, step)
             return _inner(score, score)
 
@@ -220,7 +227,7 @@ def optimal_by_time(policy: Learner[EntropicPolicy], outcome: Outcome) -> Judgem
     return Judgement(baselines.optimal(product.T, squares.T))
 
 
-def optimal_by_parameter(policy: Learner[EntropicPolicy], outcome: Outcome) -> Judgement:
+def optimal_by_parameter(policy: Trainable[EntropicPolicy], outcome: EpisodeOutcome) -> Judgement:
     r"""The number of least variance for each parameter: no weight of a score, but a shift.
 
     The estimate is $\frac1N \sum_i (X^i_j - b^i_j g^i_j)$. `[episode, parameter]` numbers are kept.
@@ -236,7 +243,7 @@ def optimal_by_parameter(policy: Learner[EntropicPolicy], outcome: Outcome) -> J
     return Judgement(none, jax.tree.map(shift, estimates, scores))
 
 
-def _sums(policy: Learner[EntropicPolicy], episode: Outcome) -> tuple[PyTree, PyTree]:
+def _sums(policy: Trainable[EntropicPolicy], episode: EpisodeOutcome) -> tuple[PyTree, PyTree]:
     r"""$X = \sum_t g_t G_t$ and $g = \sum_t g_t$ of an episode; γ^t is in $g_t$ if asked for."""
     log_probs = lambda params: _log_probs(params, policy, episode)
     _, pull_back = jax.vjp(log_probs, policy.params)
@@ -245,11 +252,11 @@ def _sums(policy: Learner[EntropicPolicy], episode: Outcome) -> tuple[PyTree, Py
 
 
 def _log_probs(
-    params: EntropicPolicy, policy: Learner[EntropicPolicy], outcome: Outcome
+    params: EntropicPolicy, policy: Trainable[EntropicPolicy], outcome: EpisodeOutcome
 ) -> Float[Array, "*steps"]:
     """log π(a | s) of steps with any leading axes; 0 after the end."""
     model, step = eqx.combine(params, policy.frozen), outcome.batch.transition
-    distribution, _ = model(step.observation, model.initial_memory())
+    distribution, _ = model(step.observation, model.initial_carry())
     return jnp.where(outcome.batch.mask, distribution.log_prob(step.action), 0)
 
 

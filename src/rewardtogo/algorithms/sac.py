@@ -9,10 +9,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .. import validate
 from ..losses import soft
 from ..losses.q_learning import bellman_target
-from ..nn.policies import Sampled, TanhGaussianPolicy
+from ..nn.policies import SamplingBehaviour, TanhGaussianPolicy
 from ..nn.values import TwinActionValue
 from ..optim.polyak import polyak
-from ..optim.trainable import Learner, descend, learner
+from ..optim.trainable import Trainable, descend, trainable
 from ..types import Metrics, Scalar, Transition
 from .deterministic import fit_critic
 from .protocol import AbstractAlgorithm
@@ -26,10 +26,10 @@ class ActorTwinCritic(eqx.Module):
 
 
 class SACState(eqx.Module):
-    actor: Learner[TanhGaussianPolicy]
-    critic: Learner[TwinActionValue]
+    actor: Trainable[TanhGaussianPolicy]
+    critic: Trainable[TwinActionValue]
     target_critic: TwinActionValue
-    log_temperature: Learner[Float[Array, ""]]
+    log_temperature: Trainable[Float[Array, ""]]
 
 
 class SAC(AbstractAlgorithm[ActorTwinCritic, SACState, Transition]):
@@ -67,13 +67,13 @@ class SAC(AbstractAlgorithm[ActorTwinCritic, SACState, Transition]):
     def init(self, models: ActorTwinCritic) -> SACState:
         dtype = models.critic.values[0].layers[0].weight.dtype
         log_temperature = jnp.log(jnp.asarray(self.initial_temperature, dtype))
-        fresh = lambda model: learner(model, self.optimiser)
+        fresh = lambda model: trainable(model, self.optimiser)
         return SACState(
             fresh(models.actor), fresh(models.critic), models.critic, fresh(log_temperature)
         )
 
-    def behaviour(self, state: SACState) -> Sampled:
-        return Sampled(state.actor.model)
+    def behaviour(self, state: SACState) -> SamplingBehaviour:
+        return SamplingBehaviour(state.actor.model)
 
     def policy(self, state: SACState) -> TanhGaussianPolicy:
         return state.actor.model
@@ -87,7 +87,7 @@ class SAC(AbstractAlgorithm[ActorTwinCritic, SACState, Transition]):
         target = self.targets(state, batch, temperature, key=target_key)
 
         def actor_loss(actor: TanhGaussianPolicy, critic: TwinActionValue):
-            distribution, _ = actor(batch.observation, actor.initial_memory())
+            distribution, _ = actor(batch.observation, actor.initial_carry())
             action, log_prob = distribution.sample_and_log_prob(actor_key)
             q = critic(batch.observation, action).min(axis=0)
             loss = soft.actor_loss(log_prob, q, temperature).mean()
@@ -115,15 +115,15 @@ class SAC(AbstractAlgorithm[ActorTwinCritic, SACState, Transition]):
     ) -> Float[Array, " batch"]:
         """r + γ (min Q⁻(s', a') − τ log π(a' | s')), a' ∼ π."""
         actor = state.actor.model
-        distribution, _ = actor(batch.next_observation, actor.initial_memory())
+        distribution, _ = actor(batch.next_observation, actor.initial_carry())
         action, log_prob = distribution.sample_and_log_prob(key)
         q = state.target_critic(batch.next_observation, action).min(axis=0)
         value = soft.soft_value(q, log_prob, temperature)
         return bellman_target(batch.reward, value, batch.terminated, discount=self.discount)
 
     def _adjusted(
-        self, log_temperature: Learner, log_prob: Float[Array, " batch"], dimensions: int
-    ) -> Learner:
+        self, log_temperature: Trainable, log_prob: Float[Array, " batch"], dimensions: int
+    ) -> Trainable:
         if not self.learn_temperature:
             return log_temperature
         wanted = -float(dimensions) if self.target_entropy is None else self.target_entropy

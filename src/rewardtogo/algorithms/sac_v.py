@@ -8,10 +8,10 @@ from .. import validate
 from ..losses import soft
 from ..losses.q_learning import bellman_target
 from ..losses.value import squared_error
-from ..nn.policies import Sampled, TanhGaussianPolicy
+from ..nn.policies import SamplingBehaviour, TanhGaussianPolicy
 from ..nn.values import StateValue, TwinActionValue
 from ..optim.polyak import polyak
-from ..optim.trainable import Learner, descend, learner
+from ..optim.trainable import Trainable, descend, trainable
 from ..types import Metrics, Scalar, Transition
 from .deterministic import fit_critic
 from .protocol import AbstractAlgorithm
@@ -26,9 +26,9 @@ class ActorTwinCriticValue(eqx.Module):
 
 
 class SACVState(eqx.Module):
-    actor: Learner[TanhGaussianPolicy]
-    critic: Learner[TwinActionValue]
-    value: Learner[StateValue]
+    actor: Trainable[TanhGaussianPolicy]
+    critic: Trainable[TwinActionValue]
+    value: Trainable[StateValue]
     target_value: StateValue
 
 
@@ -63,12 +63,12 @@ class SACV(AbstractAlgorithm[ActorTwinCriticValue, SACVState, Transition]):
         validate.positive("temperature", self.temperature)
 
     def init(self, models: ActorTwinCriticValue) -> SACVState:
-        fresh = lambda model: learner(model, self.optimiser)
+        fresh = lambda model: trainable(model, self.optimiser)
         value = fresh(models.value)
         return SACVState(fresh(models.actor), fresh(models.critic), value, models.value)
 
-    def behaviour(self, state: SACVState) -> Sampled:
-        return Sampled(state.actor.model)
+    def behaviour(self, state: SACVState) -> SamplingBehaviour:
+        return SamplingBehaviour(state.actor.model)
 
     def policy(self, state: SACVState) -> TanhGaussianPolicy:
         return state.actor.model
@@ -80,7 +80,7 @@ class SACV(AbstractAlgorithm[ActorTwinCriticValue, SACVState, Transition]):
         judge = state.critic.model
 
         def actor_loss(actor: TanhGaussianPolicy):
-            distribution, _ = actor(batch.observation, actor.initial_memory())
+            distribution, _ = actor(batch.observation, actor.initial_carry())
             action, log_prob = distribution.sample_and_log_prob(key)
             q = judge(batch.observation, action).min(axis=0)
             loss = soft.actor_loss(log_prob, q, self.temperature).mean()

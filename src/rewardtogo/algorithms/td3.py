@@ -13,7 +13,7 @@ from ..losses.q_learning import bellman_target
 from ..nn.deterministic import ActionValue, DeterministicPolicy, Noisy
 from ..nn.values import TwinActionValue
 from ..optim.polyak import polyak
-from ..optim.trainable import Learner
+from ..optim.trainable import Trainable
 from ..types import Metrics, Scalar, Transition
 from .deterministic import (
     ActorCriticState,
@@ -116,7 +116,7 @@ class TD3(AbstractAlgorithm[TD3Models, TD3State, Transition]):
     def _improved(
         self,
         before: ActorCriticState[TwinActionValue],
-        critic: Learner[TwinActionValue],
+        critic: Trainable[TwinActionValue],
         batch: Transition,
     ) -> tuple[ActorCriticState[TwinActionValue], Float[Array, ""]]:
         judge = ActionValue(critic.model.encoder, critic.model.values[0])

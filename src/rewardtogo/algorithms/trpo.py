@@ -10,8 +10,8 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from .. import validate
 from ..estimators.diagnostics import explained_variance
 from ..nn.actor_critic import ActorCritic
-from ..nn.policies import EntropicPolicy, Sampled
-from ..optim.trainable import learner
+from ..nn.policies import EntropicPolicy, SamplingBehaviour
+from ..optim.trainable import trainable
 from ..optim.trust_region import Vector, length_to, line_search, penalised_length
 from ..types import Metrics, Scalar, Transition
 from .protocol import AbstractAlgorithm
@@ -92,10 +92,10 @@ class TRPO(AbstractAlgorithm[ActorCritic, TrustRegionState, Transition]):
         validate.count("num_minibatches", self.num_minibatches)
 
     def init(self, models: ActorCritic) -> TrustRegionState:
-        return TrustRegionState(models.actor, learner(models.critic, self.optimiser))
+        return TrustRegionState(models.actor, trainable(models.critic, self.optimiser))
 
-    def behaviour(self, state: TrustRegionState) -> Sampled:
-        return Sampled(state.actor)
+    def behaviour(self, state: TrustRegionState) -> SamplingBehaviour:
+        return SamplingBehaviour(state.actor)
 
     def policy(self, state: TrustRegionState) -> EntropicPolicy:
         return state.actor

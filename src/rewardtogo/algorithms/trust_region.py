@@ -17,7 +17,7 @@ from ..losses.value import squared_error
 from ..nn.distributions import AbstractEntropicDistribution
 from ..nn.policies import EntropicPolicy
 from ..nn.values import StateValue
-from ..optim.trainable import Learner, descend
+from ..optim.trainable import Trainable, descend
 from ..optim.trust_region import Vector, conjugate_gradient, fisher
 from ..types import Scalar, Transition
 from .minibatches import shuffled_rows
@@ -27,10 +27,10 @@ class TrustRegionState(eqx.Module):
     """The policy has no optimiser: each of its steps is computed afresh."""
 
     actor: EntropicPolicy
-    critic: Learner[StateValue]
+    critic: Trainable[StateValue]
 
 
-class Judged(eqx.Module):
+class JudgedRollout(eqx.Module):
     """A rollout without its axes of time and environment, and what the critic says of it."""
 
     observation: Any
@@ -47,7 +47,7 @@ def judge(
     discount: Scalar,
     trace_decay: Scalar,
     normalise_advantage: bool,
-) -> Judged:
+) -> JudgedRollout:
     """Advantages and value targets under the critic as it was when the rollout was gathered."""
     value = critic(rollout.observation)
     advantage = generalised_advantage(
@@ -63,7 +63,7 @@ def judge(
     weight = standardise(advantage) if normalise_advantage else advantage
     judged = (rollout.observation, rollout.action, value, target, weight)
     size = rollout.reward.size
-    return Judged(*jax.tree.map(lambda x: x.reshape(size, *x.shape[2:]), judged))
+    return JudgedRollout(*jax.tree.map(lambda x: x.reshape(size, *x.shape[2:]), judged))
 
 
 class PolicyProblem(eqx.Module):
@@ -76,7 +76,7 @@ class PolicyProblem(eqx.Module):
     frozen: EntropicPolicy
     unravel: Callable[[Vector], EntropicPolicy]
     old: AbstractEntropicDistribution
-    samples: Judged
+    samples: JudgedRollout
 
     def actor(self, theta: Vector) -> EntropicPolicy:
         """The policy with these parameters."""
@@ -85,7 +85,7 @@ class PolicyProblem(eqx.Module):
     def distribution(self, theta: Vector) -> AbstractEntropicDistribution:
         """Its distributions in the states of the batch."""
         actor = self.actor(theta)
-        return actor(self.samples.observation, actor.initial_memory())[0]
+        return actor(self.samples.observation, actor.initial_carry())[0]
 
     def gain(self, theta: Vector) -> Float[Array, ""]:
         r"""$E[(\rho - 1) A]$: by how much the surrogate $E[\rho A]$ exceeds its value at old."""
@@ -98,11 +98,11 @@ class PolicyProblem(eqx.Module):
         return self.old.kl_divergence(self.distribution(theta))
 
 
-def policy_problem(actor: EntropicPolicy, samples: Judged) -> PolicyProblem:
+def policy_problem(actor: EntropicPolicy, samples: JudgedRollout) -> PolicyProblem:
     """The problem of improving `actor` on one batch."""
     params, frozen = eqx.partition(actor, eqx.is_inexact_array)
     theta, unravel = ravel_pytree(params)
-    old, _ = actor(samples.observation, actor.initial_memory())
+    old, _ = actor(samples.observation, actor.initial_carry())
     return PolicyProblem(theta, frozen, unravel, old, samples)
 
 
@@ -127,17 +127,17 @@ def natural_direction(
 
 
 def fit_critic(
-    critic: Learner[StateValue],
+    critic: Trainable[StateValue],
     optimiser: optax.GradientTransformation,
-    samples: Judged,
+    samples: JudgedRollout,
     *,
     num_epochs: int,
     num_minibatches: int,
     key: PRNGKeyArray,
-) -> tuple[Learner[StateValue], Float[Array, ""]]:
+) -> tuple[Trainable[StateValue], Float[Array, ""]]:
     """Descend on ½(V − G)² over shuffled minibatches; their mean error is returned too."""
 
-    def loss(model: StateValue, batch: Judged):
+    def loss(model: StateValue, batch: JudgedRollout):
         error = squared_error(model(batch.observation), batch.value_target).mean()
         return error, error
 

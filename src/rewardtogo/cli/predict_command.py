@@ -12,7 +12,7 @@ from .. import validate
 from ..tabular.problems.problem import Problem
 from . import off_policy_prediction
 from .flags import parse
-from .predict_options import APPROXIMATE, Learner, Predict, check, learners
+from .predict_options import APPROXIMATE, Predict, ValuesAndMethod, check, learners
 from .waiting import waiting
 
 
@@ -57,7 +57,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _predictions(
-    named: Problem, variants: dict[str, Learner], options: Predict
+    named: Problem, variants: dict[str, ValuesAndMethod], options: Predict
 ) -> "dict[str, Prediction]":
     from ..td.prediction.run import predict
 

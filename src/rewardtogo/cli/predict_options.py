@@ -104,7 +104,7 @@ class Predict:
     """Print JSON only, with the error of every step size after every episode."""
 
 
-class Learner(NamedTuple):
+class ValuesAndMethod(NamedTuple):
     """A method, and what it learns; None for a table."""
 
     method: AbstractPredictor
@@ -132,14 +132,14 @@ def check(options: Predict) -> None:
     validate.count("seeds", options.seeds)  # the machine is prepared for as many
 
 
-def learners(options: Predict, named: Problem) -> dict[str, Learner]:
+def learners(options: Predict, named: Problem) -> dict[str, ValuesAndMethod]:
     """What was asked for, by what it is called in tables and pictures."""
     methods = _methods(options)
     if options.method not in APPROXIMATE:
-        return {name: Learner(method, None) for name, method in methods.items()}
+        return {name: ValuesAndMethod(method, None) for name, method in methods.items()}
     values = _values(options, named)
     return {
-        f"{name}, {features}" if len(methods) > 1 else features: Learner(method, learned)
+        f"{name}, {features}" if len(methods) > 1 else features: ValuesAndMethod(method, learned)
         for name, method in methods.items()
         for features, learned in values.items()
     }

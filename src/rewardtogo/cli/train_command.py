@@ -22,7 +22,7 @@ Algorithms: {", ".join(RECIPES)}. `rtg train ppo --help` lists the flags of one,
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Session:
+class TrainOptions:
     """What concerns this command alone, and not the run."""
 
     run_dir: Path | None = None
@@ -53,7 +53,7 @@ def run(argv: Sequence[str]) -> int:
         flags,
         prog=f"rtg train {algorithm} {environment or 'ENVIRONMENT'}",
         description=type(default).__doc__ or "",
-        default=command(saved.recipe, saved.run, Session()) if saved else command(default),
+        default=command(saved.recipe, saved.run, TrainOptions()) if saved else command(default),
     )
     if environment is None:
         raise ValueError("which environment? `rtg list` shows what there is.")
@@ -82,8 +82,8 @@ def _command(recipe: type) -> Any:
             ("run", RunSettings, dataclasses.field(default=RunSettings())),
             (
                 "session",
-                tyro.conf.FlagCreatePairsOff[Session],
-                dataclasses.field(default=Session()),
+                tyro.conf.FlagCreatePairsOff[TrainOptions],
+                dataclasses.field(default=TrainOptions()),
             ),
         ],
         frozen=True,
@@ -105,7 +105,7 @@ def _saved_settings(
     return saved if same else None
 
 
-def _train(settings: Settings, session: Session) -> int:
+def _train(settings: Settings, session: TrainOptions) -> int:
     from ..devices import prepare
     from ..runs.fit import fit, with_seeds
 

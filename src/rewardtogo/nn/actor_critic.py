@@ -23,12 +23,12 @@ class AbstractActorCritic(eqx.Module):
 
     @abc.abstractmethod
     def __call__(
-        self, observation: Any, memory: Any
+        self, observation: Any, carry: Any
     ) -> tuple[AbstractEntropicDistribution, Float[Array, "*batch"], Any]:
         """The distribution of the action, the value of the state, and the next memory."""
 
     @abc.abstractmethod
-    def initial_memory(self) -> Any:
+    def initial_carry(self) -> Any:
         """What is remembered at the first step of an episode."""
 
 
@@ -39,13 +39,13 @@ class ActorCritic(AbstractActorCritic):
     critic: StateValue
 
     def __call__(
-        self, observation: Any, memory: Any
+        self, observation: Any, carry: Any
     ) -> tuple[AbstractEntropicDistribution, Float[Array, "*batch"], Any]:
-        distribution, memory = self.actor(observation, memory)
-        return distribution, self.critic(observation), memory
+        distribution, carry = self.actor(observation, carry)
+        return distribution, self.critic(observation), carry
 
-    def initial_memory(self) -> Any:
-        return self.actor.initial_memory()
+    def initial_carry(self) -> Any:
+        return self.actor.initial_carry()
 
 
 class Actor(AbstractPolicy[AbstractEntropicDistribution]):
@@ -53,24 +53,24 @@ class Actor(AbstractPolicy[AbstractEntropicDistribution]):
 
     model: AbstractActorCritic
 
-    def __call__(self, observation: Any, memory: Any) -> tuple[AbstractEntropicDistribution, Any]:
-        distribution, _, memory = self.model(observation, memory)
-        return distribution, memory
+    def __call__(self, observation: Any, carry: Any) -> tuple[AbstractEntropicDistribution, Any]:
+        distribution, _, carry = self.model(observation, carry)
+        return distribution, carry
 
-    def initial_memory(self) -> Any:
-        return self.model.initial_memory()
+    def initial_carry(self) -> Any:
+        return self.model.initial_carry()
 
 
-class Acted(NamedTuple):
-    """What `SampledWithMemory` writes down of a step."""
+class ActingRecord(NamedTuple):
+    """What `CarryBehaviour` writes down of a step."""
 
     log_prob: Float[Array, "*batch"]
     """log π(a | s), in nats."""
-    memory: Any = ()
+    carry: Any = ()
     """What was remembered before the step."""
 
 
-class SampledWithMemory(AbstractBehaviour):
+class CarryBehaviour(AbstractBehaviour):
     """Draws from the policy; writes down log π(a | s) and the memory that the draw was made with.
 
     Where nothing is remembered, log π is all that is stored.
@@ -78,38 +78,40 @@ class SampledWithMemory(AbstractBehaviour):
 
     policy: AbstractPolicy
 
-    def act(self, observation: Any, memory: Any, *, key: PRNGKeyArray) -> tuple[Array, Acted, Any]:
-        distribution, after = self.policy(observation, memory)
+    def act(
+        self, observation: Any, carry: Any, *, key: PRNGKeyArray
+    ) -> tuple[Array, ActingRecord, Any]:
+        distribution, after = self.policy(observation, carry)
         action, log_prob = distribution.sample_and_log_prob(key)
-        return action, Acted(log_prob, memory), after
+        return action, ActingRecord(log_prob, carry), after
 
-    def initial_memory(self) -> Any:
-        return self.policy.initial_memory()
+    def initial_carry(self) -> Any:
+        return self.policy.initial_carry()
 
 
 def unroll(
     model: AbstractActorCritic,
     observation: Any,
-    memory: Any,
+    carry: Any,
     boundary: Bool[Array, "time *batch"],
 ) -> tuple[AbstractEntropicDistribution, Float[Array, "time *batch"], Any]:
     """Distributions, values and the memories after each step, along the first axis.
 
-    A memory restarts after each boundary, as it did while the steps were gathered. `memory` is
+    A memory restarts after each boundary, as it did while the steps were gathered. `carry` is
     the one before the first step, `[*batch, ...]`. The memory returned for a step has seen that
     step, and is not restarted: with it the true successor is judged, also of a truncated step.
     """
-    if not jax.tree.leaves(memory):
-        return model(observation, memory)  # nothing goes from step to step: all at once
-    initial = model.initial_memory()
+    if not jax.tree.leaves(carry):
+        return model(observation, carry)  # nothing goes from step to step: all at once
+    initial = model.initial_carry()
 
-    def step(memory, row):
+    def step(carry, row):
         observation, boundary = row
-        distribution, value, after = model(observation, memory)
+        distribution, value, after = model(observation, carry)
 
         def restarted(fresh, after):
             return jnp.where(boundary.reshape(*boundary.shape, *[1] * fresh.ndim), fresh, after)
 
         return jax.tree.map(restarted, initial, after), (distribution, value, after)
 
-    return filter_scan(step, memory, (observation, boundary))[1]
+    return filter_scan(step, carry, (observation, boundary))[1]

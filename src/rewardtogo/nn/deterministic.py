@@ -47,10 +47,10 @@ class DeterministicPolicy(AbstractPolicy[PointMass]):
     encoder: AbstractEncoder
     pre_tanh: MLP
 
-    def __call__(self, observation: Any, memory: Any) -> tuple[PointMass, Any]:
-        return PointMass(jnp.tanh(self.pre_tanh(self.encoder(observation)))), memory
+    def __call__(self, observation: Any, carry: Any) -> tuple[PointMass, Any]:
+        return PointMass(jnp.tanh(self.pre_tanh(self.encoder(observation)))), carry
 
-    def initial_memory(self) -> Any:
+    def initial_carry(self) -> Any:
         return ()
 
 
@@ -64,14 +64,14 @@ class Noisy(AbstractBehaviour):
     policy: AbstractPolicy
     noise: Scalar
 
-    def act(self, observation: Any, memory: Any, *, key: PRNGKeyArray) -> tuple[Array, Any, Any]:
-        distribution, memory = self.policy(observation, memory)
+    def act(self, observation: Any, carry: Any, *, key: PRNGKeyArray) -> tuple[Array, Any, Any]:
+        distribution, carry = self.policy(observation, carry)
         mode = distribution.mode()
         noise = self.noise * jr.normal(key, mode.shape, mode.dtype)
-        return jnp.clip(mode + noise, -1.0, 1.0), (), memory
+        return jnp.clip(mode + noise, -1.0, 1.0), (), carry
 
-    def initial_memory(self) -> Any:
-        return self.policy.initial_memory()
+    def initial_carry(self) -> Any:
+        return self.policy.initial_carry()
 
 
 class ActionValue(eqx.Module):

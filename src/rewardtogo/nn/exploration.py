@@ -22,10 +22,10 @@ class EpsilonGreedyPolicy(AbstractPolicy[EpsilonGreedy]):
     action_values: AbstractActionValues
     epsilon: Scalar
 
-    def __call__(self, observation: Any, memory: Any) -> tuple[EpsilonGreedy, Any]:
-        return EpsilonGreedy(self.action_values(observation), self.epsilon), memory
+    def __call__(self, observation: Any, carry: Any) -> tuple[EpsilonGreedy, Any]:
+        return EpsilonGreedy(self.action_values(observation), self.epsilon), carry
 
-    def initial_memory(self) -> Any:
+    def initial_carry(self) -> Any:
         return ()
 
 
@@ -35,8 +35,8 @@ class BoltzmannPolicy(AbstractPolicy[Categorical]):
     action_values: AbstractActionValues
     temperature: Scalar
 
-    def __call__(self, observation: Any, memory: Any) -> tuple[Categorical, Any]:
-        return boltzmann(self.action_values(observation), self.temperature), memory
+    def __call__(self, observation: Any, carry: Any) -> tuple[Categorical, Any]:
+        return boltzmann(self.action_values(observation), self.temperature), carry
 
-    def initial_memory(self) -> Any:
+    def initial_carry(self) -> Any:
         return ()

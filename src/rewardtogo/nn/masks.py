@@ -28,12 +28,12 @@ class MaskedPolicy(AbstractPolicy[Any]):
     policy: AbstractPolicy[Categorical] | AbstractPolicy[MultiCategorical]
     mask: slice = eqx.field(static=True)
 
-    def __call__(self, observation: Any, memory: Any) -> tuple[Categorical | MultiCategorical, Any]:
-        distribution, memory = self.policy(observation, memory)
-        return distribution.only(_allowed(observation, self.mask)), memory
+    def __call__(self, observation: Any, carry: Any) -> tuple[Categorical | MultiCategorical, Any]:
+        distribution, carry = self.policy(observation, carry)
+        return distribution.only(_allowed(observation, self.mask)), carry
 
-    def initial_memory(self) -> Any:
-        return self.policy.initial_memory()
+    def initial_carry(self) -> Any:
+        return self.policy.initial_carry()
 
 
 class MaskedActorCritic(AbstractActorCritic):
@@ -43,14 +43,14 @@ class MaskedActorCritic(AbstractActorCritic):
     mask: slice = eqx.field(static=True)
 
     def __call__(
-        self, observation: Any, memory: Any
+        self, observation: Any, carry: Any
     ) -> tuple[AbstractEntropicDistribution, Float[Array, "*batch"], Any]:
-        distribution, value, memory = self.model(observation, memory)
+        distribution, value, carry = self.model(observation, carry)
         choices = cast(Categorical | MultiCategorical, distribution)
-        return choices.only(_allowed(observation, self.mask)), value, memory
+        return choices.only(_allowed(observation, self.mask)), value, carry
 
-    def initial_memory(self) -> Any:
-        return self.model.initial_memory()
+    def initial_carry(self) -> Any:
+        return self.model.initial_carry()
 
 
 def masked(model: AbstractActorCritic, space: gym.Space) -> AbstractActorCritic:

@@ -76,8 +76,8 @@ class MultiCategoricalPolicy(AbstractPolicy[MultiCategorical]):
     logits: MLP
     sizes: tuple[int, ...] = eqx.field(static=True)
 
-    def __call__(self, observation: Any, memory: Any) -> tuple[MultiCategorical, Any]:
-        return MultiCategorical(self.logits(self.encoder(observation)), self.sizes), memory
+    def __call__(self, observation: Any, carry: Any) -> tuple[MultiCategorical, Any]:
+        return MultiCategorical(self.logits(self.encoder(observation)), self.sizes), carry
 
-    def initial_memory(self) -> Any:
+    def initial_carry(self) -> Any:
         return ()

@@ -27,15 +27,15 @@ class AbstractPolicy[D: AbstractDistribution](eqx.Module):
     """π(a | s), over any leading axes of the observation.
 
     Most policies remember nothing: their memory is `()`. A source carries the memory from step to
-    step and puts `initial_memory` back at every episode border.
+    step and puts `initial_carry` back at every episode border.
     """
 
     @abc.abstractmethod
-    def __call__(self, observation: Any, memory: Any) -> tuple[D, Any]:
+    def __call__(self, observation: Any, carry: Any) -> tuple[D, Any]:
         """The distribution of the action."""
 
     @abc.abstractmethod
-    def initial_memory(self) -> Any:
+    def initial_carry(self) -> Any:
         """What is remembered at the first step of an episode."""
 
 
@@ -43,39 +43,39 @@ class AbstractBehaviour(eqx.Module):
     """How experience is gathered: which action is taken, and what is written down beside it."""
 
     @abc.abstractmethod
-    def act(self, observation: Any, memory: Any, *, key: PRNGKeyArray) -> tuple[Array, Any, Any]:
+    def act(self, observation: Any, carry: Any, *, key: PRNGKeyArray) -> tuple[Array, Any, Any]:
         """Return the action, the record for `Transition.record`, and the next memory."""
 
     @abc.abstractmethod
-    def initial_memory(self) -> Any:
+    def initial_carry(self) -> Any:
         """What is remembered at the first step of an episode."""
 
 
-class Sampled(AbstractBehaviour):
+class SamplingBehaviour(AbstractBehaviour):
     """Draws from the policy and writes nothing down."""
 
     policy: AbstractPolicy
 
-    def act(self, observation: Any, memory: Any, *, key: PRNGKeyArray) -> tuple[Array, Any, Any]:
-        distribution, memory = self.policy(observation, memory)
-        return distribution.sample(key), (), memory
+    def act(self, observation: Any, carry: Any, *, key: PRNGKeyArray) -> tuple[Array, Any, Any]:
+        distribution, carry = self.policy(observation, carry)
+        return distribution.sample(key), (), carry
 
-    def initial_memory(self) -> Any:
-        return self.policy.initial_memory()
+    def initial_carry(self) -> Any:
+        return self.policy.initial_carry()
 
 
-class SampledWithLogProb(AbstractBehaviour):
+class LogProbBehaviour(AbstractBehaviour):
     """Draws from the policy and writes down log π(a | s), in nats."""
 
     policy: AbstractPolicy
 
-    def act(self, observation: Any, memory: Any, *, key: PRNGKeyArray) -> tuple[Array, Any, Any]:
-        distribution, memory = self.policy(observation, memory)
+    def act(self, observation: Any, carry: Any, *, key: PRNGKeyArray) -> tuple[Array, Any, Any]:
+        distribution, carry = self.policy(observation, carry)
         action, log_prob = distribution.sample_and_log_prob(key)
-        return action, log_prob, memory
+        return action, log_prob, carry
 
-    def initial_memory(self) -> Any:
-        return self.policy.initial_memory()
+    def initial_carry(self) -> Any:
+        return self.policy.initial_carry()
 
 
 EntropicPolicy = AbstractPolicy[AbstractEntropicDistribution]
@@ -88,10 +88,10 @@ class CategoricalPolicy(AbstractPolicy[Categorical]):
     encoder: AbstractEncoder
     logits: MLP
 
-    def __call__(self, observation: Any, memory: Any) -> tuple[Categorical, Any]:
-        return Categorical(self.logits(self.encoder(observation))), memory
+    def __call__(self, observation: Any, carry: Any) -> tuple[Categorical, Any]:
+        return Categorical(self.logits(self.encoder(observation))), carry
 
-    def initial_memory(self) -> Any:
+    def initial_carry(self) -> Any:
         return ()
 
 
@@ -102,10 +102,10 @@ class GaussianPolicy(AbstractPolicy[DiagonalGaussian]):
     mean: MLP
     log_std: Float[Array, " action"]
 
-    def __call__(self, observation: Any, memory: Any) -> tuple[DiagonalGaussian, Any]:
-        return DiagonalGaussian(self.mean(self.encoder(observation)), self.log_std), memory
+    def __call__(self, observation: Any, carry: Any) -> tuple[DiagonalGaussian, Any]:
+        return DiagonalGaussian(self.mean(self.encoder(observation)), self.log_std), carry
 
-    def initial_memory(self) -> Any:
+    def initial_carry(self) -> Any:
         return ()
 
 
@@ -116,11 +116,11 @@ class FixedGaussianPolicy(AbstractPolicy[DiagonalGaussian]):
     mean: MLP
     log_std: float = eqx.field(static=True)
 
-    def __call__(self, observation: Any, memory: Any) -> tuple[DiagonalGaussian, Any]:
+    def __call__(self, observation: Any, carry: Any) -> tuple[DiagonalGaussian, Any]:
         mean = self.mean(self.encoder(observation))
-        return DiagonalGaussian(mean, jnp.full_like(mean, self.log_std)), memory
+        return DiagonalGaussian(mean, jnp.full_like(mean, self.log_std)), carry
 
-    def initial_memory(self) -> Any:
+    def initial_carry(self) -> Any:
         return ()
 
 
@@ -131,11 +131,11 @@ class StateGaussianPolicy(AbstractPolicy[DiagonalGaussian]):
     mean_and_log_std: MLP
     log_std_range: tuple[float, float] = eqx.field(static=True, default=LOG_STD_RANGE)
 
-    def __call__(self, observation: Any, memory: Any) -> tuple[DiagonalGaussian, Any]:
+    def __call__(self, observation: Any, carry: Any) -> tuple[DiagonalGaussian, Any]:
         mean, log_std = jnp.split(self.mean_and_log_std(self.encoder(observation)), 2, axis=-1)
-        return DiagonalGaussian(mean, jnp.clip(log_std, *self.log_std_range)), memory
+        return DiagonalGaussian(mean, jnp.clip(log_std, *self.log_std_range)), carry
 
-    def initial_memory(self) -> Any:
+    def initial_carry(self) -> Any:
         return ()
 
 
@@ -149,15 +149,15 @@ class TanhGaussianPolicy(AbstractPolicy[TanhGaussian]):
     mean_and_log_std: MLP
     log_std_range: tuple[float, float] = eqx.field(static=True, default=LOG_STD_RANGE)
 
-    def __call__(self, observation: Any, memory: Any) -> tuple[TanhGaussian, Any]:
+    def __call__(self, observation: Any, carry: Any) -> tuple[TanhGaussian, Any]:
         mean, log_std = jnp.split(self.mean_and_log_std(self.encoder(observation)), 2, axis=-1)
-        return TanhGaussian(mean, jnp.clip(log_std, *self.log_std_range)), memory
+        return TanhGaussian(mean, jnp.clip(log_std, *self.log_std_range)), carry
 
-    def initial_memory(self) -> Any:
+    def initial_carry(self) -> Any:
         return ()
 
 
-class Explorer(AbstractBehaviour):
+class UniformBehaviour(AbstractBehaviour):
     """Actions drawn uniformly from a discrete space or from [−1, 1]ⁿ, whatever is observed.
 
     `observation_rank` is the number of an observation's own axes; those before it are batch axes.
@@ -168,12 +168,12 @@ class Explorer(AbstractBehaviour):
     observation_rank: int = eqx.field(static=True)
     dtype: Any = eqx.field(static=True, default=jnp.float32)
 
-    def act(self, observation: Any, memory: Any, *, key: PRNGKeyArray) -> tuple[Array, Any, Any]:
+    def act(self, observation: Any, carry: Any, *, key: PRNGKeyArray) -> tuple[Array, Any, Any]:
         batch = observation.shape[: observation.ndim - self.observation_rank]
         if self.num_actions is not None:
-            return jr.randint(key, batch, 0, self.num_actions, jnp.int32), (), memory
+            return jr.randint(key, batch, 0, self.num_actions, jnp.int32), (), carry
         shape = (*batch, self.dimensions)
-        return jr.uniform(key, shape, self.dtype, -1.0, 1.0), (), memory
+        return jr.uniform(key, shape, self.dtype, -1.0, 1.0), (), carry
 
-    def initial_memory(self) -> Any:
+    def initial_carry(self) -> Any:
         return ()

@@ -14,7 +14,7 @@ from .encoders import AbstractEncoder
 from .policies import AbstractPolicy
 
 
-class Polynomial(AbstractEncoder):
+class PolynomialEncoder(AbstractEncoder):
     r"""All monomials of the encoded vector up to `degree`, the constant 1 first.
 
     There are $\binom{n + d}{d}$. Degree 1 is $(1, x_1, \dots, x_n)$, in this order.
@@ -42,8 +42,8 @@ class LinearPolicy(AbstractPolicy[PointMass]):
     features: AbstractEncoder
     weight: Float[Array, "features action"]
 
-    def __call__(self, observation: Any, memory: Any) -> tuple[PointMass, Any]:
-        return PointMass(self.features(observation) @ self.weight), memory
+    def __call__(self, observation: Any, carry: Any) -> tuple[PointMass, Any]:
+        return PointMass(self.features(observation) @ self.weight), carry
 
-    def initial_memory(self) -> Any:
+    def initial_carry(self) -> Any:
         return ()

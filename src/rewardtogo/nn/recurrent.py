@@ -36,16 +36,16 @@ class GRU(eqx.Module):
     bias: Float[Array, " size"]  # c
 
     def __call__(
-        self, x: Float[Array, "*batch inputs"], memory: Float[Array, "*batch size"]
+        self, x: Float[Array, "*batch inputs"], carry: Float[Array, "*batch size"]
     ) -> Float[Array, "*batch size"]:
         """h', from x and h."""
         given = jnp.split(self.inputs(x), 3, axis=-1)
-        kept = jnp.split(memory @ self.recurrent, 3, axis=-1)
+        kept = jnp.split(carry @ self.recurrent, 3, axis=-1)
         reset = jax.nn.sigmoid(given[0] + kept[0])
         update = jax.nn.sigmoid(given[1] + kept[1])
-        bias = jnp.expand_dims(self.bias, range(memory.ndim - 1))
+        bias = jnp.expand_dims(self.bias, range(carry.ndim - 1))
         new = jnp.tanh(given[2] + reset * (kept[2] + bias))
-        return (1 - update) * new + update * memory
+        return (1 - update) * new + update * carry
 
 
 def gru(inputs: int, size: int, *, key: PRNGKeyArray, dtype: Any = jnp.float32) -> GRU:
@@ -78,13 +78,13 @@ class RecurrentActorCritic(AbstractActorCritic):
     critic: StateValue
 
     def __call__(
-        self, observation: Any, memory: Float[Array, "*batch size"]
+        self, observation: Any, carry: Float[Array, "*batch size"]
     ) -> tuple[AbstractEntropicDistribution, Float[Array, "*batch"], Float[Array, "*batch size"]]:
-        memory = self.cell(self.trunk(observation), memory)
-        distribution, _ = self.actor(memory, self.actor.initial_memory())
-        return distribution, self.critic(memory), memory
+        carry = self.cell(self.trunk(observation), carry)
+        distribution, _ = self.actor(carry, self.actor.initial_carry())
+        return distribution, self.critic(carry), carry
 
-    def initial_memory(self) -> Float[Array, " size"]:
+    def initial_carry(self) -> Float[Array, " size"]:
         return jnp.zeros_like(self.cell.bias)
 
 

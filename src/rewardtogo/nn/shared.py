@@ -24,14 +24,14 @@ class SharedActorCritic(AbstractActorCritic):
     critic: StateValue
 
     def __call__(
-        self, observation: Any, memory: Any
+        self, observation: Any, carry: Any
     ) -> tuple[AbstractEntropicDistribution, Float[Array, "*batch"], Any]:
         features = self.trunk(observation)
-        distribution, memory = self.actor(features, memory)
-        return distribution, self.critic(features), memory
+        distribution, carry = self.actor(features, carry)
+        return distribution, self.critic(features), carry
 
-    def initial_memory(self) -> Any:
-        return self.actor.initial_memory()
+    def initial_carry(self) -> Any:
+        return self.actor.initial_carry()
 
 
 def shared_actor_critic(

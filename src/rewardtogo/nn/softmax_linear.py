@@ -31,10 +31,10 @@ class SoftmaxLinearPolicy(AbstractPolicy[Categorical]):
     features: Features
     theta: Float[Array, " features"]
 
-    def __call__(self, observation: Any, memory: Any) -> tuple[Categorical, Any]:
-        return Categorical(self.features(observation) @ self.theta), memory
+    def __call__(self, observation: Any, carry: Any) -> tuple[Categorical, Any]:
+        return Categorical(self.features(observation) @ self.theta), carry
 
-    def initial_memory(self) -> Any:
+    def initial_carry(self) -> Any:
         return ()
 
 

@@ -64,7 +64,7 @@ def fisher(
     return Fisher(product, curvatures)
 
 
-class Solved(NamedTuple):
+class ConjugateGradientSolution(NamedTuple):
     """`solution`: x. `residual`: |b − Ax| / |b|, as the recurrence has it; 0 where b is 0."""
 
     solution: Vector
@@ -77,7 +77,7 @@ def conjugate_gradient(
     *,
     iterations: int,
     tolerance: Scalar = 1e-10,
-) -> Solved:
+) -> ConjugateGradientSolution:
     r"""Solve $A x = b$ for a symmetric, positive definite $A$ known by its products.
 
     Hestenes and Stiefel (1952), section 3. A fixed number of iterations; what comes after the
@@ -101,7 +101,7 @@ def conjugate_gradient(
 
     start = (jnp.zeros_like(target), target, target, first)
     (solution, _, _, squared), _ = lax.scan(iterate, start, length=iterations)
-    return Solved(solution, jnp.sqrt(squared / jnp.where(first > 0, first, 1)))
+    return ConjugateGradientSolution(solution, jnp.sqrt(squared / jnp.where(first > 0, first, 1)))
 
 
 def length_to(curvature: Float[Array, ""], max_kl: Scalar) -> Float[Array, ""]:
@@ -127,7 +127,7 @@ def penalised_length(
     return jnp.where(positive, slope / jnp.where(positive, coefficient * curvature, 1), 0)
 
 
-class Found(NamedTuple):
+class LineSearchResult(NamedTuple):
     """`theta`: where the search ended. `share`: of the step that was taken, 0 if none."""
 
     theta: Vector
@@ -136,7 +136,7 @@ class Found(NamedTuple):
 
 def line_search(
     accepts: Callable[[Vector], Bool[Array, ""]], theta: Vector, step: Vector, *, lengths: int
-) -> Found:
+) -> LineSearchResult:
     r"""The first of $\theta + 2^{-j}\Delta$, $j = 0, \dots,$ `lengths` − 1, that is accepted.
 
     Schulman et al. (2015), appendix C. θ stays to the last bit where none is, a NaN included.
@@ -154,4 +154,4 @@ def line_search(
     start = (jnp.zeros((), jnp.int32), jnp.full((), 2, theta.dtype), jnp.zeros((), bool))
     _, share, accepted = lax.while_loop(searching, attempt, start)
     moved = jnp.where(accepted, theta + share * step, theta)
-    return Found(moved, jnp.where(accepted, share, 0))
+    return LineSearchResult(moved, jnp.where(accepted, share, 0))

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from ..algorithms.actor_critic import OneStepActorCritic
 from ..nn.build import Activation, Initialisation, Std
-from ..sources.task import AbstractWorld
+from ..sources.task import AbstractTask
 from .ingredients import ANY_ACTIONS, Ingredients
 from .rollouts import actor_critic
 
@@ -45,11 +45,11 @@ class ActorCriticRecipe:
         """What was seen is learned before the next step."""
         return 1
 
-    def build(self, world: AbstractWorld) -> Ingredients:
+    def build(self, task: AbstractTask) -> Ingredients:
         """Raises `ValueError` where the settings do not fit the environment or each other."""
         return actor_critic(
             self,
-            world,
+            task,
             self.algorithm,
             discount=self.algorithm.discount,
         )

@@ -12,7 +12,7 @@ from ..algorithms.ddpg import DDPG, DDPGModels
 from ..algorithms.deterministic import DeterministicActorCritic
 from ..nn.build import Activation, Architecture
 from ..nn.deterministic import action_value, deterministic_actor
-from ..sources.task import AbstractWorld
+from ..sources.task import AbstractTask
 from .ingredients import Ingredients
 from .replays import off_policy
 
@@ -48,10 +48,10 @@ class DDPGRecipe:
     total_steps: int = 100_000
     """Environment steps of each seed, warm-up included, rounded up to whole iterations."""
 
-    def build(self, world: AbstractWorld) -> Ingredients:
+    def build(self, task: AbstractTask) -> Ingredients:
         """Raises `ValueError` where the settings do not fit the environment or each other."""
         models, discount = _models, self.algorithm.discount
-        return off_policy(self, world, self.algorithm, models, discount=discount)
+        return off_policy(self, task, self.algorithm, models, discount=discount)
 
 
 def _models(nets: Architecture, key: PRNGKeyArray) -> DDPGModels:

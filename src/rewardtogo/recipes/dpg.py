@@ -12,8 +12,8 @@ from jaxtyping import PRNGKeyArray
 from .. import validate
 from ..algorithms.dpg import DPG, DPGModels
 from ..nn.encoders import encoder
-from ..nn.polynomial import LinearPolicy, Polynomial
-from ..sources.task import AbstractWorld
+from ..nn.polynomial import LinearPolicy, PolynomialEncoder
+from ..sources.task import AbstractTask
 from .ingredients import Ingredients, require_actions
 
 
@@ -36,15 +36,15 @@ class DPGRecipe:
     total_steps: int = 500_000
     """Environment steps of each seed, rounded up to whole iterations."""
 
-    def build(self, world: AbstractWorld) -> Ingredients:
+    def build(self, task: AbstractTask) -> Ingredients:
         """Raises `ValueError` where the settings do not fit the environment or each other."""
-        require_actions("DPG", world, self.action_spaces)
+        require_actions("DPG", task, self.action_spaces)
         for name in ("num_envs", "num_steps", "policy_degree", "value_degree"):
             validate.count(name, getattr(self, name))
-        encode = encoder(world.observation_space)
-        features = Polynomial(encode, self.policy_degree)
-        value_features = Polynomial(encode, self.value_degree)
-        shape = (features.size, math.prod(world.action_space.shape or ()))
+        encode = encoder(task.observation_space)
+        features = PolynomialEncoder(encode, self.policy_degree)
+        value_features = PolynomialEncoder(encode, self.value_degree)
+        shape = (features.size, math.prod(task.action_space.shape or ()))
         unknowns, rows = math.prod(shape) + value_features.size, self.num_envs * self.num_steps
         if rows < unknowns:
             raise ValueError(
@@ -56,7 +56,7 @@ class DPGRecipe:
             del key  # no randomness: the policy starts at 0
             return DPGModels(LinearPolicy(features, jnp.zeros(shape)), value_features)
 
-        return Ingredients(self.algorithm, world.rollout(self.num_envs, self.num_steps), models)
+        return Ingredients(self.algorithm, task.rollout(self.num_envs, self.num_steps), models)
 
 
 TUNED: Mapping[str, DPGRecipe] = {

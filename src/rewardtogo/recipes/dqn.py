@@ -15,7 +15,7 @@ from ..nn.values import AbstractActionValues, MeanActionValues
 from ..sources.prioritised import PrioritisedReplay
 from ..sources.protocol import AbstractSource
 from ..sources.replay import Replay
-from ..sources.task import AbstractWorld
+from ..sources.task import AbstractTask
 from ..types import Scalar
 from .ingredients import Ingredients
 from .replays import off_policy
@@ -66,12 +66,12 @@ class DQNRecipe:
     total_steps: int = 100_000
     """Environment steps of each seed, warm-up included, rounded up to whole iterations."""
 
-    def build(self, world: AbstractWorld) -> Ingredients:
+    def build(self, task: AbstractTask) -> Ingredients:
         """Raises `ValueError` where the settings do not fit the environment or each other."""
         validate.count("n_step", self.n_step)
         return off_policy(
             self,
-            world,
+            task,
             self.algorithm,
             self._models,
             discount=self.algorithm.discount,

@@ -9,7 +9,7 @@ from .. import validate
 from ..algorithms.protocol import AnyAlgorithm
 from ..nn.build import Activation, Architecture, Initialisation, Std
 from ..nn.policies import EntropicPolicy
-from ..sources.task import AbstractWorld
+from ..sources.task import AbstractTask
 from .ingredients import Ingredients, architecture, require_std
 
 
@@ -46,7 +46,7 @@ def policy_alone(actor: Actor, nets: Architecture, max_steps: int, key: PRNGKeyA
 
 def episodic(
     recipe: EpisodicRecipe,
-    world: AbstractWorld,
+    task: AbstractTask,
     algorithm: AnyAlgorithm,
     *,
     least_episodes: int,
@@ -64,20 +64,20 @@ def episodic(
             f"`num_episodes` ({recipe.num_episodes}) must be at least {least_episodes}: the "
             "`baseline` of an episode is made of the others."
         )
-    require_std(recipe.std, recipe.initial_log_std, world)
+    require_std(recipe.std, recipe.initial_log_std, task)
     max_steps = recipe.max_episode_steps
-    max_steps = world.max_steps if max_steps is None else max_steps
+    max_steps = task.max_steps if max_steps is None else max_steps
     if max_steps is None:
         raise ValueError(
-            f"{world.name} has no limit on an episode's steps; set `max_episode_steps`."
+            f"{task.name} has no limit on an episode's steps; set `max_episode_steps`."
         )
     validate.count("max_episode_steps", max_steps)
     nets = architecture(
-        world, recipe.hidden, recipe.activation, recipe.conv_channels, recipe.initialisation
+        task, recipe.hidden, recipe.activation, recipe.conv_channels, recipe.initialisation
     )
     actor = lambda key: nets.actor(key, log_std=recipe.initial_log_std, std=recipe.std)
     return Ingredients(
         algorithm,
-        world.episodes(recipe.num_episodes, max_steps),
+        task.episodes(recipe.num_episodes, max_steps),
         lambda key: models(actor, nets, max_steps, key),
     )

@@ -12,7 +12,7 @@ from ..algorithms.protocol import AnyAlgorithm
 from ..nn.build import Activation, Architecture, Initialisation, Std
 from ..nn.policies import LOG_STD_RANGE
 from ..sources.protocol import AbstractSource
-from ..sources.task import AbstractWorld
+from ..sources.task import AbstractTask
 from ..spaces import ACTION_MASK, action_mask
 from ..types import Scalar
 
@@ -38,36 +38,36 @@ class Ingredients(NamedTuple):
 
 
 def require_actions(
-    algorithm: str, world: AbstractWorld, kinds: tuple[type[gym.Space], ...], elsewhere: str = ""
+    algorithm: str, task: AbstractTask, kinds: tuple[type[gym.Space], ...], elsewhere: str = ""
 ) -> None:
     """Raise `ValueError` unless the actions are of a kind that the algorithm takes, all of them."""
-    if not isinstance(world.action_space, kinds):
+    if not isinstance(task.action_space, kinds):
         names = " or ".join(kind.__name__ for kind in kinds)
         raise ValueError(
-            f"{algorithm} needs a {names} action space; {world.name} has "
-            f"{world.raw_action_space}. {elsewhere}".rstrip()
+            f"{algorithm} needs a {names} action space; {task.name} has "
+            f"{task.raw_action_space}. {elsewhere}".rstrip()
         )
-    if action_mask(world.observation_space) is not None:
+    if action_mask(task.observation_space) is not None:
         raise ValueError(
-            f"{algorithm} cannot keep to the `{ACTION_MASK}` of {world.name}; a2c, "
+            f"{algorithm} cannot keep to the `{ACTION_MASK}` of {task.name}; a2c, "
             "actor-critic, npg, off-policy-pg, ppo, reinforce and trpo can."
         )
 
 
-def require_std(std: str, initial_log_std: float, world: AbstractWorld) -> None:
+def require_std(std: str, initial_log_std: float, task: AbstractTask) -> None:
     """Raise `ValueError` unless a Gaussian policy may have such a σ, and there is one."""
     validate.one_of("std", std, get_args(Std))
-    if not isinstance(world.action_space, gym.spaces.Box) and (std, initial_log_std) != _NO_STD:
+    if not isinstance(task.action_space, gym.spaces.Box) and (std, initial_log_std) != _NO_STD:
         raise ValueError(
             f"`std` ({std}) and `initial_log_std` ({initial_log_std}) are for continuous actions; "
-            f"{world.name} has {world.raw_action_space}."
+            f"{task.name} has {task.raw_action_space}."
         )
     high = LOG_STD_RANGE[1] if std == "state" else 5.0
     validate.in_interval("initial_log_std", initial_log_std, LOG_STD_RANGE[0], high)
 
 
 def architecture(
-    world: AbstractWorld,
+    task: AbstractTask,
     hidden: tuple[int, ...],
     activation: Activation,
     conv_channels: tuple[int, ...] | None,
@@ -75,8 +75,8 @@ def architecture(
 ) -> Architecture:
     """Networks that fit the environment."""
     return Architecture(
-        world.observation_space,
-        world.action_space,
+        task.observation_space,
+        task.action_space,
         hidden,
         activation,
         conv_channels=conv_channels,
@@ -86,7 +86,7 @@ def architecture(
 
 def normalised(
     algorithm: AnyAlgorithm,
-    world: AbstractWorld,
+    task: AbstractTask,
     *,
     num_envs: int,
     observations: bool,
@@ -96,7 +96,7 @@ def normalised(
     """`algorithm`, inside `Normalised` where anything is to be normalised."""
     if not (observations or rewards):
         return algorithm
-    space = world.observation_space
+    space = task.observation_space
     if observations and not isinstance(space, gym.spaces.Box):
         raise ValueError(f"`normalise_observation` needs a box of observations; got {space}.")
     return Normalised(

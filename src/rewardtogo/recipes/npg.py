@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from ..algorithms.npg import NPG
 from ..nn.build import Activation, Initialisation, Std
-from ..sources.task import AbstractWorld
+from ..sources.task import AbstractTask
 from .ingredients import ANY_ACTIONS, Ingredients
 from .rollouts import actor_critic
 
@@ -42,11 +42,11 @@ class NPGRecipe:
     total_steps: int = 500_000
     """Environment steps of each seed, rounded up to whole iterations."""
 
-    def build(self, world: AbstractWorld) -> Ingredients:
+    def build(self, task: AbstractTask) -> Ingredients:
         """Raises `ValueError` where the settings do not fit the environment or each other."""
         return actor_critic(
             self,
-            world,
+            task,
             self.algorithm,
             discount=self.algorithm.discount,
             num_minibatches=self.algorithm.num_minibatches,

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from ..algorithms.off_policy_pg import OffPolicyPG
 from ..nn.build import Activation, Initialisation, Std
-from ..sources.task import AbstractWorld
+from ..sources.task import AbstractTask
 from .episodic import episodic
 from .ingredients import ANY_ACTIONS, Ingredients
 
@@ -38,10 +38,10 @@ class OffPolicyPGRecipe:
     total_steps: int = 500_000
     """Environment steps of each seed, rounded up to whole iterations."""
 
-    def build(self, world: AbstractWorld) -> Ingredients:
+    def build(self, task: AbstractTask) -> Ingredients:
         """Raises `ValueError` where the settings do not fit the environment or each other."""
         least = 2 if self.algorithm.baseline else 1
-        return episodic(self, world, self.algorithm, least_episodes=least)
+        return episodic(self, task, self.algorithm, least_episodes=least)
 
 
 TUNED: Mapping[str, OffPolicyPGRecipe] = {}

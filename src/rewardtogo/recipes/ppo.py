@@ -11,7 +11,7 @@ import jax.random as jr
 from ..algorithms.ppo import PPO
 from ..nn.actor_critic import AbstractActorCritic
 from ..nn.build import Activation, Initialisation, Std
-from ..sources.task import AbstractWorld
+from ..sources.task import AbstractTask
 from .ingredients import ANY_ACTIONS, Ingredients
 from .rollouts import actor_critic
 
@@ -51,11 +51,11 @@ class PPORecipe:
     total_steps: int = 500_000
     """Environment steps of each seed, rounded up to whole iterations."""
 
-    def build(self, world: AbstractWorld) -> Ingredients:
+    def build(self, task: AbstractTask) -> Ingredients:
         """Raises `ValueError` where the settings do not fit the environment or each other."""
         ingredients = actor_critic(
             self,
-            world,
+            task,
             self.algorithm,
             discount=self.algorithm.discount,
             num_minibatches=self.algorithm.num_minibatches,
@@ -69,7 +69,7 @@ class PPORecipe:
     def check_sequences(self, models: AbstractActorCritic) -> None:
         """Raise `ValueError` unless rollouts can be cut as `sequence_length` says."""
         length, minibatches = self.algorithm.sequence_length, self.algorithm.num_minibatches
-        if not jax.tree.leaves(models.initial_memory()):
+        if not jax.tree.leaves(models.initial_carry()):
             if length is None:
                 return
             raise ValueError(

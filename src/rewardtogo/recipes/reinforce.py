@@ -11,7 +11,7 @@ from ..algorithms.reinforce import OF_OTHERS, REINFORCE, Baseline
 from ..algorithms.reinforce_baselines import WithBaseline, past_returns
 from ..nn.build import Activation, Architecture, Initialisation, Std
 from ..nn.policies import EntropicPolicy
-from ..sources.task import AbstractWorld
+from ..sources.task import AbstractTask
 from .episodic import Actor, episodic
 from .ingredients import ANY_ACTIONS, Ingredients
 
@@ -43,10 +43,10 @@ class REINFORCERecipe:
     total_steps: int = 500_000
     """Environment steps of each seed, rounded up to whole iterations."""
 
-    def build(self, world: AbstractWorld) -> Ingredients:
+    def build(self, task: AbstractTask) -> Ingredients:
         """Raises `ValueError` where the settings do not fit the environment or each other."""
         least = 2 if self.algorithm.baseline in OF_OTHERS else 1
-        return episodic(self, world, self.algorithm, least_episodes=least, models=self._models)
+        return episodic(self, task, self.algorithm, least_episodes=least, models=self._models)
 
     def _models(
         self, actor: Actor, nets: Architecture, max_steps: int, key: PRNGKeyArray

@@ -9,10 +9,10 @@ from jaxtyping import PRNGKeyArray
 from .. import validate
 from ..algorithms.protocol import AnyAlgorithm
 from ..nn.build import Activation, Architecture
-from ..nn.policies import Explorer
+from ..nn.policies import UniformBehaviour
 from ..sources.protocol import AbstractSource
 from ..sources.replay import Replay
-from ..sources.task import AbstractWorld
+from ..sources.task import AbstractTask
 from ..types import Scalar
 from .ingredients import Ingredients, architecture, normalised, require_actions
 
@@ -49,7 +49,7 @@ class ReplayRecipe(Protocol):
 
 def off_policy(
     recipe: ReplayRecipe,
-    world: AbstractWorld,
+    task: AbstractTask,
     algorithm: AnyAlgorithm,
     models: Callable[[Architecture, PRNGKeyArray], Any],
     *,
@@ -65,12 +65,12 @@ def off_policy(
 
     **Raises:** `ValueError` where the settings do not fit the environment or each other.
     """
-    require_actions(type(algorithm).__name__, world, recipe.action_spaces, elsewhere)
-    replay = _replay(recipe, world, num_return_steps, discount)
-    nets = architecture(world, recipe.hidden, recipe.activation, recipe.conv_channels)
+    require_actions(type(algorithm).__name__, task, recipe.action_spaces, elsewhere)
+    replay = _replay(recipe, task, num_return_steps, discount)
+    nets = architecture(task, recipe.hidden, recipe.activation, recipe.conv_channels)
     inside = normalised(
         algorithm,
-        world,
+        task,
         num_envs=recipe.num_envs,
         observations=recipe.normalise_observation,
         rewards=False,
@@ -80,7 +80,7 @@ def off_policy(
 
 
 def _replay(
-    recipe: ReplayRecipe, world: AbstractWorld, num_return_steps: int, discount: Scalar
+    recipe: ReplayRecipe, task: AbstractTask, num_return_steps: int, discount: Scalar
 ) -> Replay:
     """The source, its settings checked."""
     for name in ("num_envs", "num_steps", "num_updates", "batch_size", "buffer_size"):
@@ -102,15 +102,15 @@ def _replay(
             f"`total_steps` ({recipe.total_steps}) must exceed `learning_starts` "
             f"({recipe.learning_starts}) by at least num_envs × num_steps = {gather}."
         )
-    actions, observations = world.action_space, world.observation_space
+    actions, observations = task.action_space, task.observation_space
     discrete = isinstance(actions, gym.spaces.Discrete)
-    explorer = Explorer(
+    explorer = UniformBehaviour(
         int(actions.n) if discrete else None,
         0 if discrete else (actions.shape or (1,))[0],
         len(observations.shape or ()),
     )
     return Replay(
-        world.rollout(recipe.num_envs, recipe.num_steps),
+        task.rollout(recipe.num_envs, recipe.num_steps),
         explorer,
         recipe.buffer_size,
         recipe.batch_size,

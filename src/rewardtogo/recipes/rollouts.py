@@ -12,7 +12,7 @@ from ..nn.build import Activation, Initialisation, Std
 from ..nn.masks import masked
 from ..nn.recurrent import recurrent_actor_critic
 from ..nn.shared import shared_actor_critic
-from ..sources.task import AbstractWorld
+from ..sources.task import AbstractTask
 from ..types import Scalar
 from .ingredients import Ingredients, architecture, normalised, require_std
 
@@ -45,7 +45,7 @@ class RolloutRecipe(Protocol):
 
 def actor_critic(
     recipe: RolloutRecipe,
-    world: AbstractWorld,
+    task: AbstractTask,
     algorithm: AnyAlgorithm,
     *,
     discount: Scalar,
@@ -61,7 +61,7 @@ def actor_critic(
     """
     validate.count("num_envs", recipe.num_envs)
     validate.count("num_steps", recipe.num_steps)
-    require_std(recipe.std, recipe.initial_log_std, world)
+    require_std(recipe.std, recipe.initial_log_std, task)
     if recurrent_size is not None:
         validate.count("recurrent_size", recurrent_size)
     size = recipe.num_envs * recipe.num_steps
@@ -70,11 +70,11 @@ def actor_critic(
             f"`num_minibatches` ({num_minibatches}) must divide num_envs × num_steps = {size}."
         )
     nets = architecture(
-        world, recipe.hidden, recipe.activation, recipe.conv_channels, recipe.initialisation
+        task, recipe.hidden, recipe.activation, recipe.conv_channels, recipe.initialisation
     )
     inside = normalised(
         algorithm,
-        world,
+        task,
         num_envs=recipe.num_envs,
         observations=recipe.normalise_observation,
         rewards=recipe.normalise_reward,
@@ -85,11 +85,11 @@ def actor_critic(
         sigma = {"log_std": recipe.initial_log_std, "std": recipe.std}
         if recurrent_size is not None:
             remembering = recurrent_actor_critic(nets, key, size=recurrent_size, **sigma)
-            return masked(remembering, world.observation_space)
+            return masked(remembering, task.observation_space)
         if shared_trunk:
-            return masked(shared_actor_critic(nets, key, **sigma), world.observation_space)
+            return masked(shared_actor_critic(nets, key, **sigma), task.observation_space)
         actor_key, critic_key = jr.split(key)
         actor = nets.actor(actor_key, **sigma)
         return ActorCritic(actor, nets.state_value(critic_key))
 
-    return Ingredients(inside, world.rollout(recipe.num_envs, recipe.num_steps), models)
+    return Ingredients(inside, task.rollout(recipe.num_envs, recipe.num_steps), models)

@@ -10,7 +10,7 @@ from jaxtyping import PRNGKeyArray
 
 from ..algorithms.sac_v import SACV, ActorTwinCriticValue
 from ..nn.build import Activation, Architecture
-from ..sources.task import AbstractWorld
+from ..sources.task import AbstractTask
 from .ingredients import Ingredients
 from .replays import off_policy
 
@@ -46,11 +46,11 @@ class SACVRecipe:
     total_steps: int = 100_000
     """Environment steps of each seed, warm-up included, rounded up to whole iterations."""
 
-    def build(self, world: AbstractWorld) -> Ingredients:
+    def build(self, task: AbstractTask) -> Ingredients:
         """Raises `ValueError` where the settings do not fit the environment or each other."""
         return off_policy(
             self,
-            world,
+            task,
             self.algorithm,
             _models,
             discount=self.algorithm.discount,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..statistics import Interval, stratified_bootstrap
-from ..training.evaluate import Episodes
+from ..training.evaluate import EvaluatedEpisodes
 from ..types import Optimum
 
 
@@ -44,7 +44,7 @@ class Evaluation:
 
 
 def evaluation(
-    episodes: Episodes,
+    episodes: EvaluatedEpisodes,
     seeds: range,
     steps: Sequence[int] | np.ndarray,
     optimum: Optimum | None = None,

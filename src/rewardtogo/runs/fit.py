@@ -19,7 +19,7 @@ from ..files import write_json
 from ..progress import Progress
 from ..recipes import Ingredients
 from ..sources.room import require_memory
-from ..sources.task import AbstractWorld, is_jax_world
+from ..sources.task import AbstractTask, is_jax_task
 from ..statistics import stratified_bootstrap
 from ..training.compiled import Program
 from ..training.evaluate import EVALUATION_SEED, Evaluator, make_evaluator
@@ -41,7 +41,7 @@ from .resume import (
 )
 from .settings import Settings
 from .tensorboard import require_tensorboard
-from .writer import Keeper
+from .writer import RunWriter
 
 
 # Rows of `metrics.jsonl` for each seed, where nothing else is asked for.
@@ -69,11 +69,11 @@ def fit(
     settings = with_seeds(settings)
     total_steps = settings.recipe.total_steps
     with (
-        contextlib.closing(settings.world()) as world,
+        contextlib.closing(settings.task()) as task,
         Progress(total_steps, unit="steps", quiet=quiet) as progress,
     ):
-        ingredients = settings.recipe.build(world)
-        require_memory(ingredients.source, world)
+        ingredients = settings.recipe.build(task)
+        require_memory(ingredients.source, task)
         parameters = None
         if from_run is not None:
             parameters = load_parameters(from_run, settings, algorithm_shape(ingredients))
@@ -95,7 +95,7 @@ def with_seeds(settings: Settings) -> Settings:
     """Fill in the number of seeds: 8 where they train in one program, 1 on host environments."""
     if settings.run.seeds is not None:
         return settings
-    seeds = 8 if is_jax_world(settings.environment, settings.run.backend) else 1
+    seeds = 8 if is_jax_task(settings.environment, settings.run.backend) else 1
     return dataclasses.replace(settings, run=dataclasses.replace(settings.run, seeds=seeds))
 
 
@@ -134,9 +134,9 @@ class Session:
             program = build_program(*self.ingredients, keys=keys)
             start = self._start(program, parameters, resume=resume)
             self.progress.begin(int(start.steps.min()))
-            keeper = Keeper(self.folder, self.seeds, start.steps, tensorboard=self.tensorboard)
-            with contextlib.closing(keeper):
-                end = self._train(program, start, keeper, interrupt)
+            writer = RunWriter(self.folder, self.seeds, start.steps, tensorboard=self.tensorboard)
+            with contextlib.closing(writer):
+                end = self._train(program, start, writer, interrupt)
         if interrupt.requested:
             raise KeyboardInterrupt(f"all is saved; to go on: {self._command()}")
         return self._finish(end, int(np.sum(end.steps - start.steps)), time.monotonic() - began)
@@ -163,18 +163,18 @@ class Session:
         return Position(0, np.zeros(len(self.seeds), int), state, False)
 
     def _train(
-        self, program: Program, start: Position, keeper: Keeper, interrupt: Interrupt
+        self, program: Program, start: Position, writer: RunWriter, interrupt: Interrupt
     ) -> Position:
         """Go from `start` to the end, or to the first report after a Ctrl-C, which is saved."""
         at = start
         try:
             for report in self._reports(program, start):
                 stopping = interrupt.requested
-                at = self._take(report, at, keeper, save=stopping)
+                at = self._take(report, at, writer, save=stopping)
                 if at.finished or stopping:
                     break
         except (TrainingFault, EnvironmentFault) as fault:
-            fault.add_note(keeper.last_saved())
+            fault.add_note(writer.last_saved())
             raise
         return at
 
@@ -191,22 +191,22 @@ class Session:
             start=None if start.state is None else (start.iteration, start.state),
         )
 
-    def _take(self, report: Report, before: Position, keeper: Keeper, *, save: bool) -> Position:
+    def _take(self, report: Report, before: Position, writer: RunWriter, *, save: bool) -> Position:
         """Evaluate where that is due, write the rows, save, show."""
-        extra = self._evaluated(report, before.steps, keeper)
+        extra = self._evaluated(report, before.steps, writer)
         finished = report.finished or self._good_enough(extra)
-        keeper.write(report, extra)
+        writer.write(report, extra)
         self.progress.update(int(report.steps.min()), self._text(report, extra))
         info = {"finished": finished, "total_steps": self.settings.recipe.total_steps}
         if save or finished:
-            keeper.save(report, info)
+            writer.save(report, info)
         else:
-            keeper.save_if_due(report, info)
+            writer.save_if_due(report, info)
         return Position(report.iteration, report.steps, report.state, finished)
 
     @functools.cached_property
-    def _evaluation_world(self) -> AbstractWorld:
-        return self.settings.world()
+    def _evaluation_world(self) -> AbstractTask:
+        return self.settings.task()
 
     @functools.cached_property
     def _evaluate(self) -> Evaluator:
@@ -219,7 +219,7 @@ class Session:
         )
 
     def _evaluated(
-        self, report: Report, before: np.ndarray, keeper: Keeper
+        self, report: Report, before: np.ndarray, writer: RunWriter
     ) -> dict[str, np.ndarray]:
         """The figures of an evaluation, where one is due; the best policy is kept."""
         every = self.settings.run.eval_every
@@ -227,7 +227,7 @@ class Session:
             return {}
         episodes = self._evaluate(report.state.algorithm, EVALUATION_SEED)
         means = episodes.returns.mean(axis=1)
-        keeper.save_best(report, float(means.mean()))
+        writer.save_best(report, float(means.mean()))
         found = {"eval/mean_reward": means, "eval/mean_ep_length": episodes.lengths.mean(axis=1)}
         if episodes.q_minus_return is not None:
             found["eval/q_minus_return"] = episodes.q_minus_return.mean(axis=1)

@@ -16,7 +16,7 @@ from jaxtyping import PyTree
 from ..envs.wrappers import scale_action
 from ..nn.policies import AbstractPolicy
 from ..recipes import Ingredients
-from ..sources.task import AbstractWorld
+from ..sources.task import AbstractTask
 from ..spaces import first_choice, num_choices
 from ..training.compiled import shape_and_static, with_seeds
 from ..training.evaluate import make_evaluator
@@ -51,8 +51,8 @@ class SavedRun:
     def __init__(self, path: Path, *, best: bool = False):
         self.path, self.settings = path, read_settings(path)
         self.num_seeds = self.settings.run.seeds or 1
-        self.world = self.settings.world()
-        ingredients = self.settings.recipe.build(self.world)
+        self.task = self.settings.task()
+        ingredients = self.settings.recipe.build(self.task)
         shape = algorithm_shape(ingredients)
         self.policy_of = policy_builder(ingredients)
         folder = RunFolder.open_(path)
@@ -76,20 +76,20 @@ class SavedRun:
     def evaluate(self, *, num_episodes: int, seed: int) -> Evaluation:
         """Fresh episodes for the policy of every training seed, the same for each."""
         evaluator = make_evaluator(
-            self.world, self.policy_of, num_seeds=self.num_seeds, num_episodes=num_episodes
+            self.task, self.policy_of, num_seeds=self.num_seeds, num_episodes=num_episodes
         )
         first = self.settings.run.seed
         episodes = evaluator(self.arrays, seed)
         seeds = range(first, first + self.num_seeds)
-        return evaluation(episodes, seeds, self.steps, self.world.optimum)
+        return evaluation(episodes, seeds, self.steps, self.task.optimum)
 
 
 class Predictor:
     """A trained policy as a plain object: observations in, actions in the environment's units."""
 
-    def __init__(self, policy: AbstractPolicy, world: AbstractWorld):
-        self.observation_space = world.observation_space
-        self.action_space = world.raw_action_space
+    def __init__(self, policy: AbstractPolicy, task: AbstractTask):
+        self.observation_space = task.observation_space
+        self.action_space = task.raw_action_space
         self._key = jr.key(0)
         dynamic, static = eqx.partition(policy, eqx.is_array)
 
@@ -99,7 +99,7 @@ class Predictor:
             return (distribution.mode() if deterministic else distribution.sample(key)), memory
 
         self._act = functools.partial(jax.jit(act, static_argnums=4), dynamic)
-        self._initial_memory = policy.initial_memory()
+        self._initial_memory = policy.initial_carry()
 
     def predict(
         self, observation: Any, state: Any = None, *, deterministic: bool = True
@@ -136,4 +136,4 @@ def load(path: str | Path, *, seed: int | None = None, best: bool = False) -> Pr
     **Raises:** `ValueError` if there is no such policy, or its file is damaged.
     """
     run = SavedRun(Path(path), best=best)
-    return Predictor(run.policy(seed), run.world)
+    return Predictor(run.policy(seed), run.task)

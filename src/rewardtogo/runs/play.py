@@ -38,7 +38,7 @@ def play(
     _require_pillow()
     name = _twin(read_settings(run).environment)
     saved = SavedRun(run, best=best)
-    predictor = Predictor(saved.policy(training_seed), saved.world)
+    predictor = Predictor(saved.policy(training_seed), saved.task)
     arguments = env_args(saved.settings.run.env_arg) | {"render_mode": "rgb_array"}
     frames, returns = [], []
     with (

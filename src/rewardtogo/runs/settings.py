@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from .. import validate
 from ..envs.history import History
 from ..recipes import RECIPES, Recipe
-from ..sources.task import AbstractWorld, Backend, make_world
+from ..sources.task import AbstractTask, Backend, make_task
 
 
 T = TypeVar("T")
@@ -99,9 +99,9 @@ class Settings:
     def __repr__(self) -> str:
         return "\n".join(_lines("", self))
 
-    def world(self, *, num_seeds: int | None = None) -> AbstractWorld:
+    def task(self, *, num_seeds: int | None = None) -> AbstractTask:
         """The environment; `num_seeds` where it is not for training."""
-        return make_world(
+        return make_task(
             self.environment,
             num_seeds=num_seeds or self.run.seeds or 1,
             run_seed=self.run.seed,

@@ -21,7 +21,7 @@ SAVING_SHARE = 0.05
 SAVING_SPEED, SAVING_LEAST = 200e6, 0.02
 
 
-class Keeper:
+class RunWriter:
     """Writes rows as they come, and checkpoints as often as their cost allows.
 
     **Arguments:** `steps_before`: what each seed had done when this process began.

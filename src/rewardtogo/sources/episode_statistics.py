@@ -39,7 +39,7 @@ class Tally(eqx.Module):
         )
 
 
-def empty_tally(num_envs: int) -> Tally:
+def no_statistics(num_envs: int) -> Tally:
     """Nothing counted yet."""
     zero, none = jnp.zeros(num_envs, jnp.float32), jnp.zeros(num_envs, jnp.int32)
     return Tally(zero, none, zero, none, none)

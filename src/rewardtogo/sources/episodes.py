@@ -13,7 +13,7 @@ from .._scan import filter_scan
 from ..envs.protocol import AbstractEnvironment
 from ..nn.policies import AbstractBehaviour
 from ..types import EpisodeBatch, Transition
-from .episode_statistics import Tally, empty_tally
+from .episode_statistics import Tally, no_statistics
 from .fault import Fault, no_fault
 from .protocol import AbstractSource
 from .rollout import repeated, select
@@ -63,7 +63,7 @@ class Episodes(AbstractSource):
             jr.split(key, self.num_episodes),
             zero,
             zero,
-            empty_tally(self.num_episodes),
+            no_statistics(self.num_episodes),
             no_fault(),
         )
 
@@ -76,7 +76,7 @@ class Episodes(AbstractSource):
     ) -> tuple[EpisodesState, EpisodeBatch]:
         reset = lambda key: self.env.reset(jr.fold_in(key, state.gathers))
         env_state, observation = jax.vmap(reset)(state.env_key)
-        memory = repeated(behaviour.initial_memory(), self.num_episodes)
+        memory = repeated(behaviour.initial_carry(), self.num_episodes)
         alive = jnp.ones(self.num_episodes, bool)
 
         def step(carry, xs):

@@ -14,7 +14,7 @@ from .. import validate
 from ..envs.host import AbstractPool, PoolStep
 from ..envs.wrappers import scale_action
 from ..types import EpisodeBatch, Transition
-from .episode_statistics import Tally, empty_tally
+from .episode_statistics import Tally, no_statistics
 from .fault import Fault, no_fault
 from .protocol import AbstractSource
 
@@ -63,11 +63,11 @@ class HostRollout(AbstractSource):
     def init(self, behaviour: Any, *, key) -> HostState:
         del key  # the pool was given the run's seed
         self.pool().episodes = np.zeros(self.pool().num_envs, np.int64)
-        return fresh_host_state(self.pool(), self.num_seeds, behaviour.initial_memory)
+        return fresh_host_state(self.pool(), self.num_seeds, behaviour.initial_carry)
 
     def resume(self, state: HostState, memory: Any, behaviour: Any) -> tuple[HostState, Any]:
         self.pool().episodes = np.asarray(state.episode).reshape(-1) + 1
-        fresh = fresh_host_state(self.pool(), self.num_seeds, behaviour.initial_memory)
+        fresh = fresh_host_state(self.pool(), self.num_seeds, behaviour.initial_carry)
         counted = (state.steps, _without_partial(state.tally), state.fault)
         return eqx.tree_at(lambda s: (s.steps, s.tally, s.fault), fresh, counted), memory
 
@@ -82,7 +82,7 @@ class HostRollout(AbstractSource):
             rows.append(_row(observation, action, record, step, self.num_seeds))
             observation = _by_seed(step.observation, self.num_seeds)
             boundary = _by_seed(step.terminated | step.truncated, self.num_seeds)
-            memory = _restarted(memory, behaviour.initial_memory, boundary)
+            memory = _restarted(memory, behaviour.initial_carry, boundary)
         rollout = Transition(*jax.tree.map(lambda *xs: np.stack(xs, axis=1), *rows))
         tally, fault = _account(state.tally, state.fault, rollout, state.steps)
         episode = _by_seed(self.pool().episodes, self.num_seeds)
@@ -128,7 +128,7 @@ class HostEpisodes(AbstractSource):
     def init(self, behaviour: Any, *, key) -> HostState:
         del key  # the pool was given the run's seed
         self.pool().episodes = np.zeros(self.pool().num_envs, np.int64)
-        return fresh_host_state(self.pool(), self.num_seeds, behaviour.initial_memory)
+        return fresh_host_state(self.pool(), self.num_seeds, behaviour.initial_carry)
 
     def resume(self, state: HostState, memory: Any, behaviour: Any) -> tuple[HostState, Any]:
         del behaviour
@@ -139,7 +139,7 @@ class HostEpisodes(AbstractSource):
         self.pool().episodes = self.pool().episodes + 1
         observation = _by_seed(self.pool().reset(), self.num_seeds)
         alive = np.ones(observation.shape[:2], bool)
-        memory, rows, masks = _of_each_env(behaviour.initial_memory, alive.shape[1]), [], []
+        memory, rows, masks = _of_each_env(behaviour.initial_carry, alive.shape[1]), [], []
         while len(rows) < self.max_steps and alive.any():
             action, record, memory = behaviour.act(
                 observation, memory, key_data=key, time=len(rows), num_steps=self.max_steps
@@ -193,7 +193,7 @@ def fresh_host_state(pool: AbstractPool, num_seeds: int, memory: PyTree) -> Host
         observation,
         _of_each_env(memory, num_envs),
         np.zeros(num_seeds, np.int32),
-        per_seed(empty_tally(num_envs)),
+        per_seed(no_statistics(num_envs)),
         per_seed(no_fault()),
     )
 

@@ -14,7 +14,7 @@ from .._scan import filter_scan
 from ..envs.protocol import AbstractEnvironment
 from ..nn.policies import AbstractBehaviour
 from ..types import Transition
-from .episode_statistics import Tally, empty_tally
+from .episode_statistics import Tally, no_statistics
 from .fault import Fault, no_fault
 from .protocol import AbstractSource
 
@@ -67,9 +67,9 @@ class Rollout(AbstractSource):
             episode,
             env_state,
             observation,
-            repeated(behaviour.initial_memory(), self.num_envs),
+            repeated(behaviour.initial_carry(), self.num_envs),
             jnp.zeros((), jnp.int32),
-            empty_tally(self.num_envs),
+            no_statistics(self.num_envs),
             no_fault(),
         )
 
@@ -128,7 +128,7 @@ class Rollout(AbstractSource):
             episode,
             env_state,
             observation,
-            select(boundary, repeated(behaviour.initial_memory(), self.num_envs), memory),
+            select(boundary, repeated(behaviour.initial_carry(), self.num_envs), memory),
             state.steps + self.num_envs,
             state.tally.add(out.reward, boundary),
             state.fault,

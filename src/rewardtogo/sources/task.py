@@ -35,7 +35,7 @@ from .rollout import Rollout
 Backend = Literal["auto", "jax", "gymnasium"]
 
 
-class AbstractWorld(abc.ABC):
+class AbstractTask(abc.ABC):
     """An environment that policies act on in units of [-1, 1] where it has two finite bounds."""
 
     name: str
@@ -80,7 +80,7 @@ class AbstractWorld(abc.ABC):
 
 
 @dataclasses.dataclass(frozen=True)
-class JaxWorld(AbstractWorld):
+class JaxTask(AbstractTask):
     """An environment written in JAX: everything runs in one compiled program."""
 
     name: str
@@ -124,7 +124,7 @@ class JaxWorld(AbstractWorld):
 
 
 @dataclasses.dataclass(frozen=True)
-class HostWorld(AbstractWorld):
+class HostTask(AbstractTask):
     """A Gymnasium environment: Python steps it, the rest is compiled."""
 
     name: str
@@ -189,12 +189,12 @@ class HostWorld(AbstractWorld):
         self._opened.close()
 
 
-def is_jax_world(name: str, backend: Backend) -> bool:
-    """Whether `make_world` takes a version written in JAX."""
+def is_jax_task(name: str, backend: Backend) -> bool:
+    """Whether `make_task` takes a version written in JAX."""
     return backend == "jax" or (backend == "auto" and is_jax_environment(name))
 
 
-def make_world(
+def make_task(
     name: str,
     *,
     num_seeds: int,
@@ -204,7 +204,7 @@ def make_world(
     history: History = NO_HISTORY,
     timeout: float | None = None,
     num_workers: int = 0,
-) -> AbstractWorld:
+) -> AbstractTask:
     """Find the environment `name`: in JAX where there is such a version, else in Gymnasium.
 
     **Arguments:** `history`: what of the past an observation holds. `timeout`: seconds after which
@@ -217,13 +217,13 @@ def make_world(
             f"{name!r} runs in JAX, not in Gymnasium; {name.removeprefix(TABULAR)!r} without "
             f"{TABULAR!r} would be Gymnasium's name."
         )
-    if is_jax_world(name, backend):
+    if is_jax_task(name, backend):
         env = make(name, env_args)
         if is_flat_dict(env.observation_space):
             env = inside_limit(FlatObservations, env)
         env = history.around(env)
         if isinstance(env.action_space, gym.spaces.Box):
             env = ScaledActions(env)
-        return JaxWorld(name, env, num_seeds)
+        return JaxTask(name, env, num_seeds)
     factory = make_host(name, env_args, history)
-    return HostWorld(name, factory, num_seeds, run_seed, timeout, num_workers)
+    return HostTask(name, factory, num_seeds, run_seed, timeout, num_workers)

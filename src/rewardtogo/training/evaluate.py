@@ -21,7 +21,7 @@ from ..nn.distributions import AbstractDistribution, EpsilonGreedy
 from ..nn.policies import AbstractPolicy
 from ..sources.host import step_pool
 from ..sources.rollout import repeated, select
-from ..sources.task import AbstractWorld, HostWorld, JaxWorld
+from ..sources.task import AbstractTask, HostTask, JaxTask
 from ..types import Scalar
 
 
@@ -35,7 +35,7 @@ EVALUATION_SEED = 0
 APART = 2**31
 
 
-class Episodes(NamedTuple):
+class EvaluatedEpisodes(NamedTuple):
     """Undiscounted returns and lengths, `[seed, episode]`, and the gauge of action values."""
 
     returns: np.ndarray
@@ -43,11 +43,11 @@ class Episodes(NamedTuple):
     q_minus_return: np.ndarray | None = None  # for policies that are greedy in a Q̂
 
 
-Evaluator = Callable[[PyTree, int], Episodes]
+Evaluator = Callable[[PyTree, int], EvaluatedEpisodes]
 
 
 def make_evaluator(
-    world: AbstractWorld,
+    task: AbstractTask,
     policy_of: Callable[[PyTree], AbstractPolicy],
     *,
     num_seeds: int,
@@ -68,10 +68,10 @@ def make_evaluator(
 
     **Arguments:** `policy_of`: from one seed's arrays to its policy.
     """
-    if isinstance(world, JaxWorld):
-        return _jax_evaluator(world, policy_of, num_seeds, num_episodes, discount)
-    assert isinstance(world, HostWorld)
-    return _host_evaluator(world, policy_of, num_seeds, num_episodes, discount)
+    if isinstance(task, JaxTask):
+        return _jax_evaluator(task, policy_of, num_seeds, num_episodes, discount)
+    assert isinstance(task, HostTask)
+    return _host_evaluator(task, policy_of, num_seeds, num_episodes, discount)
 
 
 def believed_value(distribution: AbstractDistribution) -> Float[Array, "*batch"] | None:
@@ -82,13 +82,13 @@ def believed_value(distribution: AbstractDistribution) -> Float[Array, "*batch"]
 
 
 def _jax_evaluator(
-    world: JaxWorld, policy_of, num_seeds: int, num_episodes: int, discount: Scalar | None
+    task: JaxTask, policy_of, num_seeds: int, num_episodes: int, discount: Scalar | None
 ) -> Evaluator:
-    max_steps = world.max_steps or MAX_STEPS
+    max_steps = task.max_steps or MAX_STEPS
 
     def one_seed(arrays, key):
         return episode_returns(
-            world.env,
+            task.env,
             policy_of(arrays),
             num_episodes=num_episodes,
             max_steps=max_steps,
@@ -98,9 +98,9 @@ def _jax_evaluator(
 
     compiled = jax.jit(spread(one_seed, num_seeds, shared=1))
 
-    def run(arrays: PyTree, seed: int) -> Episodes:
+    def run(arrays: PyTree, seed: int) -> EvaluatedEpisodes:
         key = jr.fold_in(jr.key(seed), APART)
-        return Episodes(*jax.tree.map(np.asarray, compiled(arrays, key)))
+        return EvaluatedEpisodes(*jax.tree.map(np.asarray, compiled(arrays, key)))
 
     return run
 
@@ -114,9 +114,9 @@ def episode_returns(
     key: PRNGKeyArray,
     discount: Scalar | None = None,
 ) -> tuple[Float[Array, " episode"], Int[Array, " episode"], Float[Array, " episode"] | None]:
-    """Run `num_episodes` side by side to their ends, or to `max_steps`: an `Episodes` of arrays."""
+    """Run `num_episodes` side by side to their ends, or to `max_steps`: `EvaluatedEpisodes`."""
     env_state, observation = jax.vmap(env.reset)(jr.split(key, num_episodes))
-    memory = repeated(policy.initial_memory(), num_episodes)
+    memory = repeated(policy.initial_carry(), num_episodes)
     static = eqx.filter((env_state, memory), eqx.is_array, inverse=True)
     gauged = discount is not None and believed_value(policy(observation, memory)[0]) is not None
 
@@ -151,21 +151,21 @@ def episode_returns(
 
 
 def _host_evaluator(
-    world: HostWorld, policy_of, num_seeds: int, num_episodes: int, discount: Scalar | None
+    task: HostTask, policy_of, num_seeds: int, num_episodes: int, discount: Scalar | None
 ) -> Evaluator:
     num_envs = min(num_episodes, 10)
 
     def one_seed(arrays, observation, memory, begins):
         policy = policy_of(arrays)
-        initial = repeated(policy.initial_memory(), num_envs)
+        initial = repeated(policy.initial_carry(), num_envs)
         memory = initial if memory is None else select(begins, initial, memory)
         distribution, memory = policy(observation, memory)
         return distribution.mode(), memory, believed_value(distribution)
 
     act = jax.jit(spread(one_seed, num_seeds, shared=0))
 
-    def run(arrays: PyTree, seed: int) -> Episodes:
-        with contextlib.closing(world.pool(num_envs, run_seed=seed + APART)) as pool:
+    def run(arrays: PyTree, seed: int) -> EvaluatedEpisodes:
+        with contextlib.closing(task.pool(num_envs, run_seed=seed + APART)) as pool:
             return _play(pool, ft.partial(act, arrays), num_seeds, num_episodes, discount)
 
     return run
@@ -173,7 +173,7 @@ def _host_evaluator(
 
 def _play(
     pool: AbstractPool, act: Callable, num_seeds: int, num_episodes: int, discount: Scalar | None
-) -> Episodes:
+) -> EvaluatedEpisodes:
     """Every environment plays its share of the episodes, whatever their lengths.
 
     To take the episodes that end first would favour short ones.
@@ -206,4 +206,4 @@ def _play(
     rows = np.array([episodes[:share] for episodes in finished])  # [seed·env, episode, 3]
     rows = rows.reshape(num_seeds, -1, 3)[:, :num_episodes]
     gauge = None if discount is None or believed is None else rows[..., 2]
-    return Episodes(rows[..., 0], rows[..., 1].astype(int), gauge)
+    return EvaluatedEpisodes(rows[..., 0], rows[..., 1].astype(int), gauge)

@@ -39,8 +39,8 @@ class CompiledBehaviour:
             return every(arrays, observation, memory, key_data, time)
 
         self._act = jax.jit(act, static_argnums=0)
-        memories = spread(lambda arrays: build(arrays).initial_memory(), num_seeds, shared=0)
-        self.initial_memory = jax.jit(memories)(arrays)
+        memories = spread(lambda arrays: build(arrays).initial_carry(), num_seeds, shared=0)
+        self.initial_carry = jax.jit(memories)(arrays)
 
     def with_parameters(self, arrays: PyTree) -> "CompiledBehaviour":
         """Act with these from now on."""

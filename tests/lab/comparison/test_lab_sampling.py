@@ -9,7 +9,7 @@ import pytest
 from lab.enumerated import compared, enumerated, moments
 from rewardtogo.lab.comparison.context import Setting, softmax_setting
 from rewardtogo.lab.comparison.estimators import ESTIMATORS
-from rewardtogo.lab.comparison.moments import Moments, summarise
+from rewardtogo.lab.comparison.moments import ErrorMoments, summarise
 from rewardtogo.lab.comparison.run import check_trajectories, compare, named
 from rewardtogo.lab.comparison.sampling import sample, sampler
 from rewardtogo.tabular.mdp import tabular_mdp
@@ -53,7 +53,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     gradient, inside, spread = np.zeros(10), 0, 0
     for _ in range(300):
         x = draw.normal(size=(500, 20)) @ mixing.T
-        found = Moments(2, [1, 1])
+        found = ErrorMoments(2, [1, 1])
         for part in np.split(x, 5):
             found.add(np.stack([part[:, :10] + 7, part[:, 10:] + control_mean]))
         row = summarise(pair, found, [None, control_mean], gradient, np.ones(2))[0]
@@ -67,7 +67,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
 def test_moments_are_those_of_all_chunks_together():
     draw = np.random.default_rng(1)
     x = 1e6 + draw.normal(size=(2, 90, 4))
-    found = Moments(2, [1, 1])
+    found = ErrorMoments(2, [1, 1])
     for part in np.split(x, 3, axis=1):
         found.add(part)
     assert np.allclose(found.mean, x.mean(axis=1), rtol=1e-14)

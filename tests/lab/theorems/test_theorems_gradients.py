@@ -101,7 +101,7 @@ PLANTED = {
         ),
     ),
     "no power of the discount": (
-        tasks.Episodes,
+        tasks.EpisodeDistribution,
         "powers",
         property(lambda episodes: np.ones((episodes.horizon, 1))),
         ("power of the discount", "three forms of the gradient", "baselines without bias"),

@@ -11,7 +11,7 @@ from rewardtogo.tabular.problems.catalogue import problem
 from rewardtogo.tabular.solvers.solve import solve
 from rewardtogo.tabular.successors import dense
 from rewardtogo.td.control.certainty_equivalence import CertaintyEquivalence, planned
-from rewardtogo.td.control.optimum import as_lists as lists, truth
+from rewardtogo.td.control.optimum import as_lists as lists, control_optimum
 from rewardtogo.td.control.run import control
 from rewardtogo.td.steps.dynamics import Experience
 from rewardtogo.td.steps.exploration import EpsilonGreedyExploration
@@ -43,7 +43,7 @@ def test_a_maze_is_exact_once_each_pair_was_seen(x64):
     s, a = s[order], a[order]
     to, terminal = lists(mdp).successor[a, 0, s], np.asarray(mdp.terminal)
     log = s, a, np.asarray(mdp.reward)[s, a], to, terminal[to]
-    exact = truth(mdp).action_values
+    exact = control_optimum(mdp).action_values
     method = CertaintyEquivalence(plan_every=216)
     learned = told(method, np.zeros((54, 4)), log, discount=0.95)
     assert np.abs(method.values(learned).q - exact).max() < 1e-9
@@ -93,7 +93,7 @@ def test_the_error_keeps_to_hoeffdings_bound_and_falls_as_the_root_of_the_visits
     pairs at once, within √(log(2·44/δ)/(2n)) of Q* but with probability δ, here 0.01.
     """
     mdp, discount = dense(problem("FrozenLake-v1", discount=0.9).mdp), 0.9
-    exact = truth(mdp).action_values
+    exact = control_optimum(mdp).action_values
     going = np.flatnonzero(~np.asarray(mdp.terminal))
     values, cumulative = exact.max(axis=1), np.cumsum(np.asarray(mdp.transition), axis=2)
     errors = {}
@@ -135,7 +135,7 @@ def test_it_converges_to_the_optimum_from_its_own_steps():
     """Much closer than Q-learning's step sizes come in as many steps; in float32, γ = 0.99."""
     result = control(problem("FrozenLake-v1"), CertaintyEquivalence(EVEN), steps=200_000, seeds=2)
     assert result.error[:, -1].max() < 0.05
-    assert np.all(result.value[:, -1] > 0.99 * result.truth.optimum)
+    assert np.all(result.value[:, -1] > 0.99 * result.exact.optimum)
 
 
 def test_optimism_explores_where_greed_alone_does_not():
@@ -150,7 +150,7 @@ def test_r_max_crosses_the_river():
     """Unless a pair was tried 30 times it promises 10,000 a step for ever; no step explores."""
     method = CertaintyEquivalence(EpsilonGreedyExploration(0.0), min_visits=30)
     result = control(problem("RiverSwim"), method, steps=20_000, seeds=4, initial_value=200_000.0)
-    assert np.all(result.value[:, -1] > 0.99 * result.truth.optimum)
+    assert np.all(result.value[:, -1] > 0.99 * result.exact.optimum)
 
 
 def test_a_pair_tried_too_seldom_keeps_its_initial_value(x64):

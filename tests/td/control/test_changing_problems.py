@@ -32,7 +32,7 @@ def test_it_changes_at_its_step(step):
     assert np.all(result.reward == expected)
     assert np.all(result.optimum == np.where(expected > 0, 2.0, 0.0))
     assert np.allclose(result.value, result.optimum)
-    assert result.truth.optimum == pytest.approx(2.0)
+    assert result.exact.optimum == pytest.approx(2.0)
 
 
 def test_error_and_regret_are_of_the_problem_as_it_is():

@@ -14,8 +14,15 @@ from rewardtogo.tabular.problems.catalogue import problem
 from rewardtogo.tabular.problems.problem import Problem
 from rewardtogo.td.control.methods import METHODS
 from rewardtogo.td.control.one_step import DoubleQLearning, ExpectedSarsa, QLearning, Sarsa
-from rewardtogo.td.control.optimum import truth
-from rewardtogo.td.control.run import Draws, Tally, Walk, control, stepped, world
+from rewardtogo.td.control.optimum import control_optimum
+from rewardtogo.td.control.run import (
+    ControlState,
+    RandomNumbers,
+    RunningCounts,
+    control,
+    control_problem,
+    stepped,
+)
 from rewardtogo.td.steps.dynamics import DRAWS, dynamics
 from rewardtogo.td.steps.exploration import BoltzmannExploration, EpsilonGreedyExploration
 from rewardtogo.td.steps.step_sizes import ConstantStepSize, PolynomialStepSize
@@ -81,12 +88,12 @@ class Book:
 def recorded(method, place, q):
     """A walk of `STEPS`: its end, and draws, states, actions and rewards along it."""
     numbers = jr.uniform(jr.key(3), (STEPS, 2 + DRAWS))
-    draws = Draws(numbers[:, 0], numbers[:, 1 : 1 + method.num_draws], numbers[:, 2:])
+    draws = RandomNumbers(numbers[:, 0], numbers[:, 1 : 1 + method.num_draws], numbers[:, 2:])
     zero = jnp.zeros(())
-    first = Walk(
+    first = ControlState(
         method.init(untouched_table(q)),
         place.dynamics.begin(jnp.asarray(0.0)),
-        Tally(zero, zero, zero, zero, zero + 1, zero),
+        RunningCounts(zero, zero, zero, zero, zero + 1, zero),
     )
 
     def step(walk, draws):
@@ -108,7 +115,7 @@ def recorded(method, place, q):
 def test_every_step_is_the_books(name, exploration, pi, x64):
     """Actions and values over a recorded stream, with ends, cuts and a start that is not 0."""
     mdp = problem("FrozenLake-v1", discount=0.9).mdp
-    place = world(dynamics(mdp, max_steps=LIMIT), truth(mdp))
+    place = control_problem(dynamics(mdp, max_steps=LIMIT), control_optimum(mdp))
     gaps = place.exact.max(axis=1, keepdims=True) - place.exact
     q = np.where(place.dynamics.terminal[:, None], 0.0, np.full(gaps.shape, START))
     method = METHODS[name](exploration=exploration, step_size=PolynomialStepSize(0.7))
@@ -174,7 +181,7 @@ def test_the_bias_of_the_maximum_and_its_cure():
 def test_converges_to_the_optimum(kind):
     """With n^-0.7 and every pair visited again and again; within 1 % of the values."""
     result = control(problem("Forest"), kind(exploration=UNIFORM), steps=400_000, seeds=2)
-    assert result.error[:, -1].max() < 0.01 * np.abs(result.truth.action_values).max()
+    assert result.error[:, -1].max() < 0.01 * np.abs(result.exact.action_values).max()
     assert np.all(result.error[:, -1] < result.error[:, 0] / 2)
 
 
@@ -184,7 +191,7 @@ def test_on_policy_methods_learn_the_value_of_the_exploring_policy(kind):
     result = control(named, kind(exploration=UNIFORM), steps=400_000, seeds=2)
     exact = action_values(named.mdp, np.full((3, 2), 0.5))
     assert np.abs(result.action_values - exact).max() < 0.2
-    assert np.abs(exact - result.truth.action_values).max() > 1  # and not the optimum
+    assert np.abs(exact - result.exact.action_values).max() > 1  # and not the optimum
 
 
 def test_along_the_cliff():

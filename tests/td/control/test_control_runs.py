@@ -12,7 +12,7 @@ from rewardtogo.tabular.exact.evaluation import expected_return
 from rewardtogo.tabular.problems.catalogue import problem
 from rewardtogo.tabular.successors import dense
 from rewardtogo.td.control.one_step import QLearning
-from rewardtogo.td.control.optimum import greedy_returns, truth
+from rewardtogo.td.control.optimum import control_optimum, greedy_returns
 from rewardtogo.td.control.run import control
 from rewardtogo.td.steps.exploration import BoltzmannExploration, EpsilonGreedyExploration, drawn
 from rewardtogo.td.steps.step_sizes import ConstantStepSize, PolynomialStepSize
@@ -70,8 +70,8 @@ def test_without_discount_a_greedy_policy_is_worth_what_its_limit_allows():
 
 def test_only_states_that_can_be_reached_count():
     """From the taxi's 300 starts: its 400 states on the way; 100 with a passenger at home not."""
-    assert truth(problem("Taxi-v4").mdp).reachable.sum() == 400
-    lake = truth(problem("FrozenLake-v1").mdp)
+    assert control_optimum(problem("Taxi-v4").mdp).reachable.sum() == 400
+    lake = control_optimum(problem("FrozenLake-v1").mdp)
     assert lake.reachable.sum() == 11 and round(lake.optimum, 6) == 0.542026
 
 
@@ -80,7 +80,7 @@ def test_regret_is_what_episodes_fall_short_of_the_optimum():
     result = control(problem("Blackjack"), QLearning(), steps=200_000, seeds=8)
     episodes = result.episodes.sum(axis=1)
     earned = np.sum(np.nan_to_num(result.returns) * result.episodes, axis=1) / episodes
-    short = result.truth.optimum - result.regret[:, -1] / episodes
+    short = result.exact.optimum - result.regret[:, -1] / episodes
     assert short.std() < 0.02
     assert abs(np.mean(earned - short)) < 5 / np.sqrt(episodes.sum())  # returns lie in [-1, 1]
     assert np.all(np.diff(result.regret, axis=1) >= 0)

@@ -24,18 +24,18 @@ EXPLORE = EpsilonGreedyExploration(0.3)
 
 def stream(method, mdp):
     """The learner's values at the end, the steps it took, and the numbers that it planned with."""
-    world = dynamics(mdp, max_steps=LIMIT)
-    q = jnp.zeros((world.num_states, world.num_actions))
+    control_problem = dynamics(mdp, max_steps=LIMIT)
+    q = jnp.zeros((control_problem.num_states, control_problem.num_actions))
 
     def step(carry, numbers):
         learned, place = carry
         action = method.act(learned, place.state, place.time == 0, numbers[0])
-        place, seen = world.step(place, action, numbers[1:4])
+        place, seen = control_problem.step(place, action, numbers[1:4])
         learned = method.update(learned, seen, numbers[4:], discount=0.9)
         return (learned, place), seen
 
     numbers = jr.uniform(jr.key(0), (STEPS, 4 + method.num_draws))
-    first = method.init(untouched_table(q)), world.begin(jnp.asarray(0.5))
+    first = method.init(untouched_table(q)), control_problem.begin(jnp.asarray(0.5))
     (learned, _), seen = jax.jit(lambda: jax.lax.scan(step, first, numbers))()
     return method.values(learned).q, jax.tree.map(np.asarray, seen), np.asarray(numbers[:, 4:])
 

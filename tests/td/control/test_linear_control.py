@@ -17,7 +17,7 @@ from rewardtogo.td.steps.dynamics import Experience
 from rewardtogo.td.steps.exploration import EpsilonGreedyExploration
 from rewardtogo.td.steps.step_sizes import ConstantStepSize, PolynomialStepSize
 from rewardtogo.td.values.action_values import untouched_table
-from rewardtogo.td.values.features import Fourier, Table, TileCoding
+from rewardtogo.td.values.features import FeatureTable, Fourier, TileCoding
 from rewardtogo.td.values.linear_action_values import greedy_values, linear_action_values
 
 
@@ -35,7 +35,7 @@ def test_a_feature_a_state_is_a_table(kind, x64):
     draws = np.random.default_rng(0)
     method = kind(exploration=EpsilonGreedyExploration(0.2), step_size=ConstantStepSize(0.3))
     table = method.init(untouched_table(jnp.zeros((4, 3))))
-    linear = method.init(linear_action_values(Table(np.eye(4)), 3))
+    linear = method.init(linear_action_values(FeatureTable(np.eye(4)), 3))
     learn = eqx.filter_jit(lambda learned, *seen: method.update(learned, *seen, discount=0.9))
     for _ in range(100):
         state, after = draws.integers(4, size=2)
@@ -95,7 +95,7 @@ def test_episodes_by_hand(kind, max_steps):
     found = linear_control(
         corridor(),
         kind(),
-        Table(np.eye(4)),
+        FeatureTable(np.eye(4)),
         step_sizes=[0.5, 0.25],
         discount=0.9,
         episodes=3,
@@ -168,7 +168,7 @@ REFUSED = [
         {},
         "need actions numbered from 0; got Box",
     ),
-    (("tabular:Chain", Table(np.eye(4))), {}, "`matrix` has 4 rows, and there are 5 states"),
+    (("tabular:Chain", FeatureTable(np.eye(4))), {}, "`matrix` has 4 rows, and there are 5 states"),
     (
         ("MountainCar-v0", tiles()),
         {"step_sizes": [1.5]},

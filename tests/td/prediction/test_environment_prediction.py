@@ -13,7 +13,7 @@ from rewardtogo.td.prediction.environment_run import (
     NetworkFunction,
     predict_environment,
 )
-from rewardtogo.td.prediction.fixed_policy import Followed, returns_from
+from rewardtogo.td.prediction.fixed_policy import FixedPolicyEnvironment, returns_from
 from rewardtogo.td.prediction.monte_carlo import MonteCarlo, Visits
 from rewardtogo.td.prediction.n_step import NStepTD
 from rewardtogo.td.prediction.one_step import TD0
@@ -27,11 +27,11 @@ COSINES = Fourier([0.0], [1.0], order=3)
 LENGTH = 5
 
 
-class Place(eqx.Module):
+class ProcessState(eqx.Module):
     x: jnp.ndarray
 
 
-class Line(AbstractEnvironment[Place]):
+class Line(AbstractEnvironment[ProcessState]):
     """0, 0.2, …, 0.8, then the end; a step from x pays 1 + x."""
 
     @property
@@ -44,13 +44,13 @@ class Line(AbstractEnvironment[Place]):
 
     def reset(self, key):
         del key
-        return Place(jnp.zeros(1)), jnp.zeros(1)
+        return ProcessState(jnp.zeros(1)), jnp.zeros(1)
 
     def step(self, state, action):
         del action
         x = state.x + 1 / LENGTH
         ended = x[0] > 1 - 1e-6
-        return Place(x), Step(x, 1 + state.x[0], ended, jnp.asarray(False))
+        return ProcessState(x), Step(x, 1 + state.x[0], ended, jnp.asarray(False))
 
 
 def push(observation):
@@ -125,7 +125,7 @@ def test_values_of_a_policy_on_the_mountain_car(method, function, size):
     """From anywhere; the error on a grid falls well below the spread of the values."""
     sides = np.linspace(-1.2, 0.45, 15), np.linspace(-0.07, 0.07, 15)
     grid = np.stack(np.meshgrid(*sides), axis=-1).reshape(-1, 2).astype(np.float32)
-    exact, env = returns_from(CAR, push, grid), Followed(CAR, push, anywhere=True)
+    exact, env = returns_from(CAR, push, grid), FixedPolicyEnvironment(CAR, push, anywhere=True)
     run = predict_environment(
         method, env, function, step_sizes=[size], episodes=2000, seeds=2, max_steps=1000
     )
@@ -146,7 +146,7 @@ def test_values_of_a_policy_on_the_mountain_car(method, function, size):
 )
 def test_bad_input_is_refused_at_once(changes, said):
     given = {
-        "environment": Followed(CAR, push),
+        "environment": FixedPolicyEnvironment(CAR, push),
         "function": LinearFunction(TILES),
         "step_sizes": [0.5],
     }

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rewardtogo.envs.classic.mountain_car import MountainCar
-from rewardtogo.td.prediction.fixed_policy import Followed, returns_from
+from rewardtogo.td.prediction.fixed_policy import FixedPolicyEnvironment, returns_from
 
 
 CAR = MountainCar()
@@ -44,7 +44,7 @@ def test_returns_by_simulation(discount):
 
 def test_a_followed_policy_from_the_environments_own_start(key):
     """The car at rest; and each step is the policy's, whatever action is given."""
-    env = Followed(CAR, push)
+    env = FixedPolicyEnvironment(CAR, push)
     state, seen = env.reset(key)
     assert -0.6 <= seen[0] < -0.4 and seen[1] == 0
     _, step = env.step(state, jnp.asarray(0))

@@ -15,7 +15,7 @@ from rewardtogo.td.prediction.one_step import TD0
 from rewardtogo.td.prediction.run import predict
 from rewardtogo.td.prediction.traces import TDLambda
 from rewardtogo.td.steps.dynamics import Experience
-from rewardtogo.td.values.features import Fourier, Table, TileCoding, state_aggregation
+from rewardtogo.td.values.features import FeatureTable, Fourier, TileCoding, state_aggregation
 from rewardtogo.td.values.fixed_points import (
     monte_carlo_projection,
     on_policy_distribution,
@@ -102,7 +102,10 @@ def test_the_boxes_of_the_book(method, box, x64):
     tiles = TileCoding(0.0, 5.0, tiles=2, tilings=3)
     rows = linear_values(tiles, states)
     assert isinstance(rows, LinearValues)
-    cases = (linear_values(Table(FEATURES), states), FEATURES), (active(tiles, states), rows.rows)
+    cases = (
+        (linear_values(FeatureTable(FEATURES), states), FEATURES),
+        (active(tiles, states), rows.rows),
+    )
     for values, x in cases:
         start = np.linspace(-1, 1, x.shape[1])
         found = learned(method, values, jnp.asarray(start))
@@ -232,7 +235,10 @@ BAD = [
         lambda: linear_values(Fourier((0.0, 0.0), (1.0, 1.0), order=1), PLACE),
         "features of the wrong width: they are of observations of 2 numbers",
     ),
-    (lambda: linear_values(Table(np.eye(7)), PLACE), "`matrix` has 7 rows, and the states go up"),
+    (
+        lambda: linear_values(FeatureTable(np.eye(7)), PLACE),
+        "`matrix` has 7 rows, and the states go up",
+    ),
     (lambda: network_values(PLACE, hidden_sizes=(0,)), "`hidden_sizes` must be a whole number"),
 ]
 
@@ -244,7 +250,7 @@ def test_bad_values(make, message):
 
 
 def test_bad_input_to_predict():
-    values = linear_values(Table(np.eye(11)), PLACE)
+    values = linear_values(FeatureTable(np.eye(11)), PLACE)
     few = {"step_sizes": [0.1], "values": values}
     with pytest.raises(ValueError, match="of 11 states and the problem has 7"):
         predict(TD0(), problem("RandomWalk-5").mdp, np.full((7, 2), 0.5), **few)

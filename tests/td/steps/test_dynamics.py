@@ -17,14 +17,14 @@ STEPS = 60_000
 
 def walked(mdp, *, max_steps, steps=STEPS):
     """Experience of the uniformly random policy, as arrays over time, and the places after it."""
-    world = dynamics(mdp, max_steps=max_steps)
+    process = dynamics(mdp, max_steps=max_steps)
 
     def step(place, draws):
-        action = (draws[0] * world.num_actions).astype(jnp.int32)
-        place, seen = world.step(place, action, draws[1:])
+        action = (draws[0] * process.num_actions).astype(jnp.int32)
+        place, seen = process.step(place, action, draws[1:])
         return place, (place, seen)
 
-    first = world.begin(jnp.asarray(0.0))
+    first = process.begin(jnp.asarray(0.0))
     draws = jr.uniform(jr.key(0), (steps, 1 + DRAWS))
     return jax.tree.map(np.asarray, jax.jit(lambda: jax.lax.scan(step, first, draws)[1])())
 

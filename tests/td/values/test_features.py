@@ -8,7 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rewardtogo.td.values.features import Fourier, Polynomial, Table, TileCoding, state_aggregation
+from rewardtogo.td.values.features import (
+    FeatureTable,
+    Fourier,
+    Polynomial,
+    TileCoding,
+    state_aggregation,
+)
 
 
 def by_hand(observation, low, high, tiles, tilings):
@@ -98,10 +104,10 @@ def test_fourier_and_polynomials(low, x64):
 
 def test_a_table():
     matrix = np.arange(6.0).reshape(3, 2)
-    rows = jax.vmap(Table(matrix))(jnp.arange(3.0)[:, None])
-    assert np.array_equal(rows, matrix) and Table(matrix).size == 2
+    rows = jax.vmap(FeatureTable(matrix))(jnp.arange(3.0)[:, None])
+    assert np.array_equal(rows, matrix) and FeatureTable(matrix).size == 2
     # One row of NumPy is taken without a warning.
-    assert np.array_equal(Table(matrix)(np.array([2.0])), matrix[2])
+    assert np.array_equal(FeatureTable(matrix)(np.array([2.0])), matrix[2])
 
 
 BAD = [
@@ -123,8 +129,8 @@ BAD = [
     (lambda: state_aggregation((0, 0), (1, 1), groups=4000), "16,000,000 features.*lower `groups`"),
     (lambda: Fourier((0.0,) * 4, (1.0,) * 4, order=57), r"`order` 57, .* 11,316,496 features"),
     (lambda: Polynomial(0.0, 1.0, degree=10**7), "lower `degree`, which is the flag `--order`"),
-    (lambda: Table(np.zeros((0, 2))), r"`matrix` must have shape \[states, features\]"),
-    (lambda: Table(np.full((2, 2), np.nan)), "`matrix` must be finite"),
+    (lambda: FeatureTable(np.zeros((0, 2))), r"`matrix` must have shape \[states, features\]"),
+    (lambda: FeatureTable(np.full((2, 2), np.nan)), "`matrix` must be finite"),
 ]
 
 
@@ -140,7 +146,7 @@ def test_bad_features(make, message):
         TileCoding((0.0, 0.0), (1.0, 1.0), tiles=2),
         Fourier((0.0, 0.0), (1.0, 1.0), order=1),
         Polynomial((0.0, 0.0), (1.0, 1.0), degree=1),
-        Table(np.eye(2)),
+        FeatureTable(np.eye(2)),
     ],
 )
 def test_an_observation_of_the_wrong_width(features):

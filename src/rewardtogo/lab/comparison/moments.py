@@ -37,7 +37,7 @@ class Row:
     microseconds: float
 
 
-class Moments:
+class ErrorMoments:
     """First and second moments of `[estimators, estimates, parameters]`, added up chunk by chunk.
 
     `controls`: for each estimator the row of the one it is compared with. Everything is counted
@@ -91,7 +91,7 @@ class Moments:
 
 def summarise(
     estimators: Sequence[Estimator],
-    moments: Moments,
+    moments: ErrorMoments,
     exact: Sequence[np.ndarray | None],
     gradient: Float[np.ndarray, " parameters"],
     seconds: Float[np.ndarray, " estimators"],
@@ -120,7 +120,7 @@ def summarise(
     return rows
 
 
-def _controlled(moments: Moments, exact, row: int) -> tuple[np.ndarray, float]:
+def _controlled(moments: ErrorMoments, exact, row: int) -> tuple[np.ndarray, float]:
     r"""The mean corrected by how far a control's sampled mean is from its exact one.
 
     $\bar x - c(\bar y - E y)$ with $c = \mathrm{Cov}(x, y)/\mathrm{Var}(y)$ for each parameter.
@@ -137,7 +137,7 @@ def _controlled(moments: Moments, exact, row: int) -> tuple[np.ndarray, float]:
     return mean, float(_TWO_SIDED * np.sqrt(left / moments.count))
 
 
-def _deviation(gap: np.ndarray, trace: float, moments: Moments) -> float:
+def _deviation(gap: np.ndarray, trace: float, moments: ErrorMoments) -> float:
     error = np.sqrt(trace / moments.count)
     # An estimator that never varies is off by rounding, and nothing is a standard error of that.
     return float(np.linalg.norm(gap) / error) if error > 1e-12 * (1 + np.abs(gap).max()) else 0.0

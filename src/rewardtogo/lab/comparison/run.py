@@ -20,7 +20,7 @@ from ...types import AnyArray
 from .context import Context, Setting, make_context
 from .estimators import CONTROL_OFF, CONTROL_ON, ESTIMATORS, Estimator
 from .exact_means import joint, mean
-from .moments import Moments, Row, summarise
+from .moments import ErrorMoments, Row, summarise
 from .sampling import Batch, sample, sampler
 
 
@@ -157,7 +157,7 @@ def _sampled(setting: Setting, context: Context, chosen, trajectories: int, key,
     most = max(1, _STEPS_PER_CHUNK // (setting.horizon * n))
     chunks = -(-estimates // most)
     size = -(-estimates // chunks)
-    moments = Moments(len(chosen), [chosen.index(c) for c in _control_rows(chosen)])
+    moments = ErrorMoments(len(chosen), [chosen.index(c) for c in _control_rows(chosen)])
     run = _Chunk(setting, context, chosen, size)
     total = chunks * size * n
     with Progress(total, unit="trajectories", quiet=quiet) as progress:

@@ -6,10 +6,10 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from ...tabular.problems.counterexamples import BAIRD_BEHAVIOUR, BAIRD_FEATURES, BAIRD_TARGET, baird
-from ...td.off_policy.exact import Moments, OffPolicyCase, moments
+from ...td.off_policy.exact import FeatureMoments, OffPolicyCase, moments
 from ...td.values.fixed_points import monte_carlo_projection, td_fixed_point
 from .cases import Case, chain, draws_of, random_case, summed_values
-from .theorem import Comparison, Theorem, at_most, equal, less, unequal
+from .theorem import Sides, Theorem, at_most, equal, less, unequal
 
 
 FEATURES = 2
@@ -27,7 +27,7 @@ def _features(case: Case) -> np.ndarray:
     return np.where(case.live[:, None], case.draws.normal(size=(len(case.start), FEATURES)), 0)
 
 
-def _fixed_points(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _fixed_points(key: PRNGKeyArray) -> Sequence[Sides]:
     case = random_case(key)
     x, share, truth = _features(case), _shares(case, case.policy), summed_values(case, case.policy)
     td = x @ td_fixed_point(case.mdp, case.policy, x)
@@ -55,11 +55,11 @@ def _least(matrix: np.ndarray) -> float:
     return float(np.linalg.eigvalsh((matrix + matrix.T) / 2)[0])
 
 
-def _in_mean(case: Case, x: np.ndarray, behaviour: np.ndarray) -> Moments:
+def _in_mean(case: Case, x: np.ndarray, behaviour: np.ndarray) -> FeatureMoments:
     return moments(OffPolicyCase(mdp=case.mdp, features=x, target=case.policy, behaviour=behaviour))
 
 
-def _stability(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _stability(key: PRNGKeyArray) -> Sequence[Sides]:
     case = random_case(key)
     on = _in_mean(case, _features(case), case.policy)
     small = 0.5 / np.linalg.norm(on.a, 2) ** 2 * _least(on.a)
@@ -81,7 +81,7 @@ def _stability(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _baird() -> Moments:
+def _baird() -> FeatureMoments:
     return moments(
         OffPolicyCase(
             mdp=baird().mdp,
@@ -92,7 +92,7 @@ def _baird() -> Moments:
     )
 
 
-def _emphasis(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _emphasis(key: PRNGKeyArray) -> Sequence[Sides]:
     case = random_case(key)
     x = _features(case)
     off = _in_mean(case, x, case.other)
@@ -114,7 +114,7 @@ def _emphasis(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _doubling(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _doubling(key: PRNGKeyArray) -> Sequence[Sides]:
     draws = draws_of(key)
     ends = draws.uniform(0.01, 0.23)
     critical = 5 / (6 - 4 * ends)

@@ -9,8 +9,8 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from ...estimators import baselines
 from .cases import derivative
-from .tasks import MARGIN, Episodes, random_episodes
-from .theorem import Comparison, Theorem, equal, unequal
+from .tasks import MARGIN, EpisodeDistribution, random_episodes
+from .theorem import Sides, Theorem, equal, unequal
 
 
 BatchBaseline = Callable[
@@ -18,7 +18,7 @@ BatchBaseline = Callable[
 ]
 
 
-def _unbiased(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _unbiased(key: PRNGKeyArray) -> Sequence[Sides]:
     episodes, draw = random_episodes(key)
     past = np.cumsum(episodes.discounted, axis=0) - episodes.discounted
     choices = {
@@ -38,7 +38,7 @@ def _unbiased(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _biased(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _biased(key: PRNGKeyArray) -> Sequence[Sides]:
     episodes, draw = random_episodes(key)
     task, paths = episodes.task, episodes.paths
     states, actions = task.mdp.reward.shape
@@ -59,7 +59,7 @@ def _biased(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _summed_over_all_times(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _summed_over_all_times(key: PRNGKeyArray) -> Sequence[Sides]:
     episodes, draw = random_episodes(key)
     task, paths = episodes.task, episodes.paths
     table = np.where(task.mdp.terminal, 0, draw.normal(size=task.mdp.num_states))
@@ -73,7 +73,7 @@ def _summed_over_all_times(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _batch_mean(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _batch_mean(key: PRNGKeyArray) -> Sequence[Sides]:
     episodes, _ = random_episodes(key, horizon=2)
     exact = episodes.gradient
     comparisons = []
@@ -90,7 +90,7 @@ def _batch_mean(key: PRNGKeyArray) -> Sequence[Comparison]:
 
 
 def _over_batches(
-    episodes: Episodes, size: int, baseline: BatchBaseline
+    episodes: EpisodeDistribution, size: int, baseline: BatchBaseline
 ) -> tuple[Float[np.ndarray, " parameters"], Float[np.ndarray, "horizon batches size"]]:
     """The expected estimate over all batches of independent episodes, and what weighs γ^t g_t."""
     columns, chance = _batches(episodes, size)
@@ -100,14 +100,16 @@ def _over_batches(
     return _batch_estimate(episodes, columns, chance, difference), difference
 
 
-def _batches(episodes: Episodes, size: int) -> tuple[np.ndarray, Float[np.ndarray, " batches"]]:
+def _batches(
+    episodes: EpisodeDistribution, size: int
+) -> tuple[np.ndarray, Float[np.ndarray, " batches"]]:
     count = episodes.probability.size
     columns = np.stack(np.unravel_index(np.arange(count**size), [count] * size), axis=-1)
     return columns, episodes.probability[columns].prod(axis=-1)
 
 
 def _batch_estimate(
-    episodes: Episodes,
+    episodes: EpisodeDistribution,
     columns: np.ndarray,
     chance: Float[np.ndarray, " batches"],
     difference: Float[np.ndarray, "horizon batches size"],
@@ -122,7 +124,7 @@ def _batch_estimate(
     return np.einsum("tnd,tn->d", episodes.score, total)
 
 
-def _constant_of_the_algorithm(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _constant_of_the_algorithm(key: PRNGKeyArray) -> Sequence[Sides]:
     episodes, _ = random_episodes(key, horizon=2, discounts=(1.0,))
     columns, chance = _batches(episodes, 2)
     own = episodes.to_go[0][columns].mean(axis=-1, keepdims=True)
@@ -142,7 +144,7 @@ def _constant_of_the_algorithm(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _mean_of_the_living(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _mean_of_the_living(key: PRNGKeyArray) -> Sequence[Sides]:
     episodes, _ = random_episodes(key, horizon=2, terminals=(1,))
 
     def of_the_living(returns, mask):

@@ -18,7 +18,7 @@ from .cases import (
     summed_values,
 )
 from .contraction import norm
-from .theorem import Comparison, Theorem, at_most, equal
+from .theorem import Sides, Theorem, at_most, equal
 
 
 def _guesses(case: Case, truth: np.ndarray, count: int = 10) -> np.ndarray:
@@ -28,7 +28,7 @@ def _guesses(case: Case, truth: np.ndarray, count: int = 10) -> np.ndarray:
     return truth + np.where(case.live, noise, 0.0)
 
 
-def _value_errors(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _value_errors(key: PRNGKeyArray) -> Sequence[Sides]:
     case = random_case(key, ends=False)
     best, rest = best_values(case), 1 - case.discount
     guesses = _guesses(case, best)
@@ -47,7 +47,7 @@ def _value_errors(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _evaluation_errors(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _evaluation_errors(key: PRNGKeyArray) -> Sequence[Sides]:
     case = random_case(key)
     truth, rest = summed_values(case, case.policy), 1 - case.discount
     guesses = _guesses(case, truth)
@@ -63,7 +63,7 @@ def _evaluation_errors(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _greedy_loss(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _greedy_loss(key: PRNGKeyArray) -> Sequence[Sides]:
     case = random_case(key)
     best, scale = best_values(case), case.discount / (1 - case.discount)
     guesses = _guesses(case, best)
@@ -88,7 +88,7 @@ def _two_states(bonus: float, residual: float, discount: float) -> TabularMDP:
     return tabular_mdp(dynamics, reward, [1, 0], discount=discount, terminal=[False, False])
 
 
-def _worst_case(mdp: TabularMDP, values: np.ndarray, bound: float) -> Sequence[Comparison]:
+def _worst_case(mdp: TabularMDP, values: np.ndarray, bound: float) -> Sequence[Sides]:
     q = np.asarray(lookahead(mdp, values))
     best = np.max([state_values(mdp, policy) for policy in deterministic_policies(2, 2)], axis=0)
     stay = np.array([[1.0, 0.0]] * 2)
@@ -99,7 +99,7 @@ def _worst_case(mdp: TabularMDP, values: np.ndarray, bound: float) -> Sequence[C
     ]
 
 
-def _attained(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _attained(key: PRNGKeyArray) -> Sequence[Sides]:
     draws = draws_of(key)
     residual, discount = draws.uniform(0.1, 2), float(draws.uniform(0.3, 0.95))
     mdp = _two_states(residual, residual, discount)
@@ -107,7 +107,7 @@ def _attained(key: PRNGKeyArray) -> Sequence[Comparison]:
     return _worst_case(mdp, values, 2 * discount * residual / (1 - discount))
 
 
-def _from_above(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _from_above(key: PRNGKeyArray) -> Sequence[Sides]:
     case = random_case(key)
     best, scale = best_values(case), case.discount / (1 - case.discount)
     guesses = best + np.abs(_guesses(case, best) - best)

@@ -9,7 +9,7 @@ from ...tabular.exact.evaluation import action_values, state_values
 from ...tabular.exact.occupancy import visitation
 from ...types import AnyArray
 from .cases import Case, chain, complex_gradient, divergence, draws_of, random_case, softmax
-from .theorem import Comparison, Theorem, at_most, equal, less, unequal
+from .theorem import Sides, Theorem, at_most, equal, less, unequal
 
 
 def _pair_chain(case: Case, policy: np.ndarray) -> np.ndarray:
@@ -36,7 +36,7 @@ def _slope(
     return complex_gradient(loss, np.asarray(q))
 
 
-def _lower_bound(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _lower_bound(key: PRNGKeyArray) -> Sequence[Sides]:
     case = random_case(key, ends=False)
     policy, weight = case.other, float(case.draws.uniform(0.1, 2))
     pushed = case.draws.dirichlet(np.ones(policy.shape[1]), len(policy))
@@ -54,7 +54,7 @@ def _lower_bound(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _value_bound(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _value_bound(key: PRNGKeyArray) -> Sequence[Sides]:
     case = random_case(key, ends=False)
     behaviour, weight = case.policy, float(case.draws.uniform(0.1, 2))
     slopes, gaps, chi_squares, excess = [], [], [], []
@@ -80,7 +80,7 @@ def _value_bound(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _inner_maximum(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _inner_maximum(key: PRNGKeyArray) -> Sequence[Sides]:
     draws = draws_of(key)
     weight = float(draws.choice([0.3, 3.0]))
     q, prior = draws.normal(size=5), draws.dirichlet(np.full(5, 2.0))

@@ -8,7 +8,7 @@ from jaxtyping import PRNGKeyArray
 from ...tabular.exact.evaluation import lookahead, policy_backup, state_values
 from ...types import AnyArray
 from .cases import Case, best_values, greedy, look, random_case, summed_values
-from .theorem import Comparison, Theorem, at_most, equal, less
+from .theorem import Sides, Theorem, at_most, equal, less
 
 
 def norm(values: AnyArray) -> float:
@@ -26,7 +26,7 @@ def _pairs(case: Case, count: int = 20) -> np.ndarray:
     return sizes * case.draws.normal(size=(2, count, len(case.start)))
 
 
-def _evaluation_contracts(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _evaluation_contracts(key: PRNGKeyArray) -> Sequence[Sides]:
     case = random_case(key)
     left, right = _pairs(case)
     backed = [
@@ -45,7 +45,7 @@ def _evaluation_contracts(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _optimality_contracts(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _optimality_contracts(key: PRNGKeyArray) -> Sequence[Sides]:
     case = random_case(key)
     left, right = _pairs(case)
     backed = [norm(_backup(case, v) - _backup(case, w)) for v, w in zip(left, right, strict=True)]
@@ -67,7 +67,7 @@ def _optimality_contracts(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _undiscounted(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _undiscounted(key: PRNGKeyArray) -> Sequence[Sides]:
     case = random_case(key, discount=1.0)
     left, right = _pairs(case)
     backed = [norm(_backup(case, v) - _backup(case, w)) for v, w in zip(left, right, strict=True)]
@@ -83,7 +83,7 @@ def _undiscounted(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _convergence(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _convergence(key: PRNGKeyArray) -> Sequence[Sides]:
     case = random_case(key)
     start = _pairs(case)[0][0]
     truth, best = summed_values(case, case.policy), best_values(case)

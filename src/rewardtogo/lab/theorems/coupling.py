@@ -14,7 +14,7 @@ from ...tabular.exact.trust_region import lower_bound
 from ...tabular.mdp import tabular_mdp
 from .cases import Case, chain, divergence, draws_of, greedy, random_case, summed_advantages
 from .difference import surrogate_gain
-from .theorem import Comparison, Theorem, at_most, equal, less, unequal
+from .theorem import Sides, Theorem, at_most, equal, less, unequal
 
 
 HORIZON = 12
@@ -35,7 +35,7 @@ def _close(key: PRNGKeyArray) -> Case:
     return Case(mdp=case.mdp, policy=case.policy, other=near, draws=case.draws)
 
 
-def _mean_advantage(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _mean_advantage(key: PRNGKeyArray) -> Sequence[Sides]:
     case = _close(key)
     advantage = advantages(case.mdp, case.policy)
     mean = (case.other * summed_advantages(case, case.policy)).sum(axis=1)
@@ -63,7 +63,7 @@ def _over_time(case: Case, policy: np.ndarray, function: np.ndarray) -> np.ndarr
     return np.array(means)
 
 
-def _later_states(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _later_states(key: PRNGKeyArray) -> Sequence[Sides]:
     case = _close(key)
     advantage = advantages(case.mdp, case.policy)
     mean = (case.other * advantage).sum(axis=1)
@@ -92,7 +92,7 @@ def _drift(alpha: float, gain: float, discount: float) -> Case:
     return Case(mdp=mdp, policy=old, other=new, draws=np.random.default_rng(0))
 
 
-def _middle_bound(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _middle_bound(key: PRNGKeyArray) -> Sequence[Sides]:
     alpha = draws_of(key).uniform(0.05, 0.4)
     case = _drift(alpha, gain=1.0, discount=0.9)
     mean = (case.other * advantages(case.mdp, case.policy)).sum(axis=1)
@@ -104,7 +104,7 @@ def _middle_bound(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _bounds(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _bounds(key: PRNGKeyArray) -> Sequence[Sides]:
     case = _close(key)
     old, new, discount = case.policy, case.other, case.discount
     likely = expected_return(case.mdp, old) + surrogate_gain(case, old, new)
@@ -126,7 +126,7 @@ def _bounds(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _penalty(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _penalty(key: PRNGKeyArray) -> Sequence[Sides]:
     case = random_case(key)
     old, discount = case.policy, case.discount
     advantage = summed_advantages(case, old)
@@ -142,7 +142,7 @@ def _penalty(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _region_alone(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _region_alone(key: PRNGKeyArray) -> Sequence[Sides]:
     alpha, discount = draws_of(key).uniform(0.01, 0.3), 0.9
     case = _drift(alpha, gain=0.5 * discount * alpha / (1 - discount), discount=discount)
     old, new = case.policy, case.other
@@ -154,7 +154,7 @@ def _region_alone(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _clipping(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _clipping(key: PRNGKeyArray) -> Sequence[Sides]:
     draws, clip = draws_of(key), 0.2
     ratio = np.append(np.exp(draws.uniform(-1, 1, 50)), [0.7, 0.7, 1.3, 1.3])
     advantage = np.append(draws.normal(size=50), [1.0, -1.0, 1.0, -1.0])

@@ -10,7 +10,7 @@ from jaxtyping import Float, PRNGKeyArray
 
 from .cases import derivative, draws_of
 from .linear_quadratic import LinearQuadraticProblem
-from .theorem import Comparison, Theorem, equal, unequal
+from .theorem import Sides, Theorem, equal, unequal
 
 
 def _random_quadratic(
@@ -37,7 +37,7 @@ def _slope(
     return derivative(q, np.array([theta @ state]))
 
 
-def _on_policy(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _on_policy(key: PRNGKeyArray) -> Sequence[Sides]:
     problem, theta, _ = _random_quadratic(key)
     exact = derivative(lambda x: problem.expected_return(x[None]), theta)
     # ∇_a Q(s, μ(s)) is linear in s, and ∇_θ μ(s) is s.
@@ -51,7 +51,7 @@ def _on_policy(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _compatible(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _compatible(key: PRNGKeyArray) -> Sequence[Sides]:
     """μ(s) = x cᵀs at x = 1, one parameter, so that no w fits the slope in every state."""
     problem, c, _ = _random_quadratic(key)
     exact = derivative(lambda x: problem.expected_return(x[None] * c), np.ones(1))
@@ -74,7 +74,7 @@ def _compatible(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _off_policy(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _off_policy(key: PRNGKeyArray) -> Sequence[Sides]:
     problem, theta, draw = _random_quadratic(key)
     states, weights = draw.normal(size=(5, 2)), draw.uniform(size=5)
 

@@ -25,7 +25,7 @@ from .cases import (
     summed_occupancy,
     summed_values,
 )
-from .theorem import Comparison, Theorem, equal, unequal
+from .theorem import Sides, Theorem, equal, unequal
 
 
 def surrogate_gain(case: Case, old: np.ndarray, new: np.ndarray) -> np.ndarray:
@@ -34,7 +34,7 @@ def surrogate_gain(case: Case, old: np.ndarray, new: np.ndarray) -> np.ndarray:
     return np.asarray(gain.sum())
 
 
-def _performance_difference(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _performance_difference(key: PRNGKeyArray) -> Sequence[Sides]:
     case = random_case(key)
     old, new = case.policy, case.other
     gain = expected_return(case.mdp, new) - expected_return(case.mdp, old)
@@ -56,7 +56,7 @@ def _performance_difference(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _swapped(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _swapped(key: PRNGKeyArray) -> Sequence[Sides]:
     case = random_case(key)
     gain = expected_return(case.mdp, case.other) - expected_return(case.mdp, case.policy)
     return [
@@ -77,7 +77,7 @@ def _swapped(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _first_order(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _first_order(key: PRNGKeyArray) -> Sequence[Sides]:
     case = random_case(key)
     here, there = np.log(case.policy), np.log(case.other)
     gain = lambda logits: surrogate_gain(case, case.policy, softmax(logits))
@@ -95,7 +95,7 @@ def _first_order(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _second_order(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _second_order(key: PRNGKeyArray) -> Sequence[Sides]:
     case = random_case(key)
     curvature = []
     for step in (1e-5, 5e-6):
@@ -108,7 +108,7 @@ def _second_order(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _natural_gradient(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _natural_gradient(key: PRNGKeyArray) -> Sequence[Sides]:
     case = random_case(key, ends=False)
     logits, weight = np.log(case.policy), visitation(case.mdp, case.policy)
     fisher = np.zeros((logits.size, logits.size))
@@ -136,7 +136,7 @@ def _natural_gradient(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _shaping(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _shaping(key: PRNGKeyArray) -> Sequence[Sides]:
     case = random_case(key)
     potential = np.where(case.live, case.draws.normal(size=case.live.shape), 0.0)
     extra = case.discount * potential - potential[:, None, None]

@@ -14,7 +14,7 @@ from ...tabular.exact.distances import (
     total_variation_by_excess,
 )
 from .cases import draws_of
-from .theorem import Comparison, Theorem, at_most, equal, unequal
+from .theorem import Sides, Theorem, at_most, equal, unequal
 
 
 POINTS, PAIRS = 6, 20
@@ -29,7 +29,7 @@ def _distributions(draws: Generator, count: int) -> np.ndarray:
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def _three_forms(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _three_forms(key: PRNGKeyArray) -> Sequence[Sides]:
     p, q = _distributions(draws_of(key), 2 * PAIRS).reshape(2, PAIRS, POINTS)
     differences = (p - q).tolist()
     half = [sum(abs(x) for x in row) / 2 for row in differences]
@@ -45,7 +45,7 @@ def _three_forms(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _metric(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _metric(key: PRNGKeyArray) -> Sequence[Sides]:
     draws = draws_of(key)
     p, q, via = _distributions(draws, 3 * PAIRS).reshape(3, PAIRS, POINTS)
     function = draws.normal(size=(PAIRS, POINTS))
@@ -76,7 +76,7 @@ def _northwest(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     return np.maximum(overlap, 0)
 
 
-def _coupling(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _coupling(key: PRNGKeyArray) -> Sequence[Sides]:
     draws = draws_of(key)
     pairs = _distributions(draws, 2 * PAIRS).reshape(PAIRS, 2, POINTS)
     # Equal ones and disjoint ones are where a formula might divide by zero.
@@ -102,7 +102,7 @@ def _coupling(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _misprints(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _misprints(key: PRNGKeyArray) -> Sequence[Sides]:
     p, q = _distributions(draws_of(key), 2)
     shared = np.minimum(p, q)
     mass = shared.sum()
@@ -115,7 +115,7 @@ def _misprints(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _pinsker(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _pinsker(key: PRNGKeyArray) -> Sequence[Sides]:
     draws = draws_of(key)
     p, q = _distributions(draws, 2 * PAIRS).reshape(2, PAIRS, POINTS)
     p, q = 0.999 * p + 0.001 / POINTS, 0.999 * q + 0.001 / POINTS

@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float, Inexact, PRNGKeyArray
 
 from .cases import derivative
-from .tasks import MARGIN, Episodes, random_episodes
-from .theorem import Comparison, Theorem, equal, unequal
+from .tasks import MARGIN, EpisodeDistribution, random_episodes
+from .theorem import Sides, Theorem, equal, unequal
 
 
 class _Reuse:
@@ -47,7 +47,9 @@ class _Reuse:
         return self.episodes.at_state(table)
 
 
-def _surrogate(episodes: Episodes, theta: Inexact[np.ndarray, " d"]) -> Inexact[np.ndarray, ""]:
+def _surrogate(
+    episodes: EpisodeDistribution, theta: Inexact[np.ndarray, " d"]
+) -> Inexact[np.ndarray, ""]:
     r"""$J(\theta_{old}) + \sum_t \gamma^t E_{s \sim d_t, a \sim \pi_\theta} A_t(s,a)$."""
     values, q = episodes.values
     weight = episodes.powers * episodes.visits
@@ -55,7 +57,7 @@ def _surrogate(episodes: Episodes, theta: Inexact[np.ndarray, " d"]) -> Inexact[
     return np.asarray(episodes.expected_return(episodes.task.theta) + gain)
 
 
-def _trajectory_ratio(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _trajectory_ratio(key: PRNGKeyArray) -> Sequence[Sides]:
     reuse = _Reuse(key)
     episodes, whole = reuse.episodes, reuse.product[-1]
     f = reuse.draw.normal(size=whole.size)
@@ -71,7 +73,7 @@ def _trajectory_ratio(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _per_decision(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _per_decision(key: PRNGKeyArray) -> Sequence[Sides]:
     reuse = _Reuse(key)
     episodes = reuse.episodes
     weighed = reuse.product * episodes.discounted
@@ -92,7 +94,7 @@ def _per_decision(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _per_timestep(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _per_timestep(key: PRNGKeyArray) -> Sequence[Sides]:
     reuse = _Reuse(key)
     episodes, ratio = reuse.episodes, reuse.ratio
     powers, to_go = episodes.powers, episodes.to_go
@@ -112,7 +114,7 @@ def _per_timestep(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _no_ratio(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _no_ratio(key: PRNGKeyArray) -> Sequence[Sides]:
     reuse = _Reuse(key)
     episodes, powers = reuse.episodes, reuse.episodes.powers
     surrogate = functools.partial(_surrogate, episodes)

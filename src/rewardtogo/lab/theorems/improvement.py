@@ -18,10 +18,10 @@ from .cases import (
     summed_advantages,
     summed_values,
 )
-from .theorem import Comparison, Theorem, at_most, equal, less
+from .theorem import Sides, Theorem, at_most, equal, less
 
 
-def _greedy_improves(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _greedy_improves(key: PRNGKeyArray) -> Sequence[Sides]:
     case = random_case(key)
     before = summed_values(case, case.policy)
     after = state_values(case.mdp, greedy(action_values(case.mdp, case.policy)))
@@ -35,7 +35,7 @@ def _greedy_improves(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _nonnegative_advantage(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _nonnegative_advantage(key: PRNGKeyArray) -> Sequence[Sides]:
     case = random_case(key)
     # Half of π moves to actions no worse than π itself: Σ_a π'(a|s) A(s,a) ≥ 0 in every state.
     advantage = summed_advantages(case, case.policy)
@@ -60,7 +60,7 @@ def _one_step_too_short(draws: np.random.Generator) -> Case:
     return Case(mdp=mdp, policy=first, other=first, draws=draws)
 
 
-def _greedy_is_not_optimal(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _greedy_is_not_optimal(key: PRNGKeyArray) -> Sequence[Sides]:
     case = _one_step_too_short(draws_of(key))
     once = greedy(action_values(case.mdp, case.policy))
     twice = greedy(action_values(case.mdp, once))
@@ -74,7 +74,7 @@ def _greedy_is_not_optimal(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _policy_iteration(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _policy_iteration(key: PRNGKeyArray) -> Sequence[Sides]:
     case = random_case(key)
     policies = [greedy(-look(case, best_values(case)))]
     while len(policies) < 3 or np.any(policies[-1] != policies[-2]):
@@ -90,7 +90,7 @@ def _policy_iteration(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _deterministic_suffices(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _deterministic_suffices(key: PRNGKeyArray) -> Sequence[Sides]:
     case = random_case(key)
     policies, values = enumerated_values(case.dynamics, case.reward, case.discount)
     best = values.max(axis=0)

@@ -19,7 +19,7 @@ from .cases import (
     summed_advantages,
     summed_values,
 )
-from .theorem import Comparison, Theorem, at_most, equal, less
+from .theorem import Sides, Theorem, at_most, equal, less
 
 
 LEVELS = np.array([0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 0.999, 1 - 1e-6])
@@ -42,7 +42,7 @@ def expectile(points: np.ndarray, weights: np.ndarray, level: float) -> float:
     return min(centres, key=lambda centre: _loss(points, weights, level, centre))
 
 
-def _expectiles(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _expectiles(key: PRNGKeyArray) -> Sequence[Sides]:
     draws = draws_of(key)
     points, weights = draws.normal(size=6), draws.dirichlet(np.full(6, 2.0))
     centres = np.array([expectile(points, weights, level) for level in LEVELS])
@@ -71,7 +71,7 @@ def _implicit_values(case: Case, behaviour: np.ndarray, level: float) -> np.ndar
     return values
 
 
-def _implicit(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _implicit(key: PRNGKeyArray) -> Sequence[Sides]:
     case = random_case(key, discount=0.5)
     behaviour = case.policy.copy()
     # One action of the first state never occurs in the data.
@@ -93,7 +93,7 @@ def _implicit(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _one_network(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _one_network(key: PRNGKeyArray) -> Sequence[Sides]:
     case, level = random_case(key, ends=False, discount=0.5), 1 - 1e-3
     q = np.zeros_like(case.reward)
     following = (case.dynamics[..., None] * case.policy).reshape(q.size, -1)
@@ -116,7 +116,7 @@ def _regularised(
     return (policy * advantage).sum(axis=-1) - temperature * divergence(policy, case.policy)
 
 
-def _weighted(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _weighted(key: PRNGKeyArray) -> Sequence[Sides]:
     case = random_case(key)
     temperature = float(case.draws.choice([0.3, 2.0]))
     advantage = summed_advantages(case, case.policy)
@@ -140,7 +140,7 @@ def _weighted(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _regression(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _regression(key: PRNGKeyArray) -> Sequence[Sides]:
     case = random_case(key)
     temperature = float(case.draws.choice([0.3, 2.0]))
     weights = case.policy * np.exp(summed_advantages(case, case.policy) / temperature)

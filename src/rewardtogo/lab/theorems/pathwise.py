@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Inexact, PRNGKeyArray
 from ...losses.soft import actor_loss
 from ...nn.distributions import AbstractDistribution, DiagonalGaussian, TanhGaussian
 from .cases import derivative, draws_of
-from .theorem import Comparison, Theorem, equal, unequal
+from .theorem import Sides, Theorem, equal, unequal
 
 
 _NOISE = np.linspace(-9.0, 9.0, 721)
@@ -105,7 +105,7 @@ def _random_case(key: PRNGKeyArray, *, squashed: bool) -> _Case:
     return _Case(theta, draw.normal(size=3), float(draw.uniform(0.1, 1)), squashed)
 
 
-def _gaussian(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _gaussian(key: PRNGKeyArray) -> Sequence[Sides]:
     case = _random_case(key, squashed=False)
     through, by_score = case.gradients()
     action, log_prob = case.points()
@@ -119,7 +119,7 @@ def _gaussian(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _tanh(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _tanh(key: PRNGKeyArray) -> Sequence[Sides]:
     case = _random_case(key, squashed=True)
     through, by_score = case.gradients()
     action, log_prob = case.points()

@@ -9,7 +9,7 @@ from jaxtyping import PRNGKeyArray
 from ...tabular.exact.evaluation import state_values
 from ...tabular.mdp import tabular_mdp
 from .cases import draws_of
-from .theorem import Comparison, Theorem, at_most, equal, less, unequal
+from .theorem import Sides, Theorem, at_most, equal, less, unequal
 
 
 LENGTH = 9
@@ -28,7 +28,7 @@ def _returns(rewards: Sequence[float], discount: float) -> np.ndarray:
     return to_go
 
 
-def _loop(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _loop(key: PRNGKeyArray) -> Sequence[Sides]:
     again = draws_of(key).uniform(0.1, 0.8)
     mdp = tabular_mdp([[[again, 1 - again]], [[0.0, 1.0]]], [[1.0], [0.0]], [1, 0], discount=1.0)
     lengths = range(1, int(np.ceil(np.log(1e-16) / np.log(again))))
@@ -45,7 +45,7 @@ def _loop(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _episodes(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _episodes(key: PRNGKeyArray) -> Sequence[Sides]:
     draws = draws_of(key)
     # Going on is so rare that what is longer than LENGTH is below rounding.
     onward = 0.05 * draws.dirichlet(np.ones(2), 2)
@@ -89,7 +89,7 @@ def _noise(values: np.ndarray, size: float) -> np.ndarray:
     return values + size * np.array(list(itertools.product((-1, 1), repeat=len(values))))
 
 
-def _maximum(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _maximum(key: PRNGKeyArray) -> Sequence[Sides]:
     draws = draws_of(key)
     values = np.sort(draws.normal(size=4))
     wide = float(np.ptp(values))
@@ -106,7 +106,7 @@ def _maximum(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _double(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _double(key: PRNGKeyArray) -> Sequence[Sides]:
     draws = draws_of(key)
     values = draws.normal(size=4)
     wide = float(np.ptp(values))

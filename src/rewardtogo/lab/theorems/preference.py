@@ -8,7 +8,7 @@ from jaxtyping import PRNGKeyArray
 from numpy.random import Generator
 
 from .cases import complex_gradient, divergence, draws_of, softmax
-from .theorem import Comparison, Theorem, at_most, equal, less, unequal
+from .theorem import Sides, Theorem, at_most, equal, less, unequal
 
 
 PROMPTS, TOKENS = 2, 3
@@ -77,7 +77,7 @@ def _drawn_pairs(task: _Task) -> np.ndarray:
     return task.prompts[:, None, None] * both
 
 
-def _closed_form(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _closed_form(key: PRNGKeyArray) -> Sequence[Sides]:
     task = _random_task(key)
     best, rivals = task.optimum(), _rivals(task)
     normaliser = (task.reference * np.exp(task.reward / task.coefficient)).sum(axis=1)
@@ -100,7 +100,7 @@ def _closed_form(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _reward_shift(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _reward_shift(key: PRNGKeyArray) -> Sequence[Sides]:
     task = _random_task(key)
     shift = task.draws.normal(size=(PROMPTS, 1))
     moved = dataclasses.replace(task, reward=task.reward + shift)
@@ -117,7 +117,7 @@ def _reward_shift(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _by_tokens(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _by_tokens(key: PRNGKeyArray) -> Sequence[Sides]:
     task = _random_task(key)
     reference = task.reference.reshape(PROMPTS, TOKENS, TOKENS)
     reward = task.reward.reshape(PROMPTS, TOKENS, TOKENS)
@@ -139,7 +139,7 @@ def _by_tokens(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _reward_model(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _reward_model(key: PRNGKeyArray) -> Sequence[Sides]:
     task = _random_task(key)
     pairs = _drawn_pairs(task)
     loss = lambda r: _population_loss(task, r[:, :, None] - r[:, None, :], pairs)
@@ -156,7 +156,7 @@ def _reward_model(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _direct(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _direct(key: PRNGKeyArray) -> Sequence[Sides]:
     task = _random_task(key)
     best, pairs = task.optimum(), _drawn_pairs(task)
     loss = lambda policy: _population_loss(task, task.margins(policy), pairs)
@@ -176,7 +176,7 @@ def _direct(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _direct_fails(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _direct_fails(key: PRNGKeyArray) -> Sequence[Sides]:
     task = _random_task(key)
     best, group = task.optimum(), np.arange(RESPONSES) < 4
     # Only responses of the same group are ever compared.
@@ -197,7 +197,7 @@ def _direct_fails(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _divergence_estimates(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _divergence_estimates(key: PRNGKeyArray) -> Sequence[Sides]:
     task = _random_task(key)
     reference = task.reference[0]
     logits = np.log(task.draws.dirichlet(np.full(RESPONSES, 3.0)))

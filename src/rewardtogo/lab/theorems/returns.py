@@ -17,8 +17,8 @@ from ...estimators.returns import (
 from ...losses.q_learning import bellman_target
 from ...tabular.exact.evaluation import advantages, state_values
 from .cases import draws_of
-from .tasks import Episodes, Task, random_episodes, random_task
-from .theorem import Comparison, Theorem, equal, unequal
+from .tasks import EpisodeDistribution, Task, random_episodes, random_task
+from .theorem import Sides, Theorem, equal, unequal
 
 
 _generalised_advantage = jax.jit(generalised_advantage)
@@ -82,7 +82,7 @@ def _random_path(key: PRNGKeyArray, steps: int = 6) -> _Path:
     )
 
 
-def _return_recursion(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _return_recursion(key: PRNGKeyArray) -> Sequence[Sides]:
     episodes, _ = random_episodes(key)
     mdp, to_go = episodes.task.mdp, episodes.to_go
     later = np.concatenate([to_go[1:], np.zeros_like(to_go[:1])])
@@ -99,7 +99,7 @@ def _return_recursion(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _td_error(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _td_error(key: PRNGKeyArray) -> Sequence[Sides]:
     task, draw = random_task(key, discounts=(0.5, 0.9))
     mdp, policy = task.mdp, task.policy(task.theta)
     values = np.asarray(state_values(mdp, policy))
@@ -129,7 +129,7 @@ def _mean_td_error(
     return np.einsum("sat,sat->sa", mdp.transition, target) - values[:, None]
 
 
-def _k_steps(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _k_steps(key: PRNGKeyArray) -> Sequence[Sides]:
     path = _random_path(key)
     steps, discount = len(path.reward), path.discount
     powers = discount ** np.arange(steps)
@@ -151,7 +151,7 @@ def _k_steps(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _generalised(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _generalised(key: PRNGKeyArray) -> Sequence[Sides]:
     path = _random_path(key)
     steps, decay = len(path.reward), path.trace_decay
     ours = path.advantage(decay)
@@ -176,7 +176,7 @@ def _generalised(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _extremes(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _extremes(key: PRNGKeyArray) -> Sequence[Sides]:
     path = _random_path(key)
     cut = dataclasses.replace(path, terminated=False)
     unseen = dataclasses.replace(cut, values=np.append(path.values[:-1], 0))
@@ -193,7 +193,7 @@ def _extremes(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _mean_of_advantages(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _mean_of_advantages(key: PRNGKeyArray) -> Sequence[Sides]:
     episodes, draw = random_episodes(key)
     values, q = episodes.values
     live = ~np.asarray(episodes.task.mdp.terminal)
@@ -217,7 +217,7 @@ def _mean_of_advantages(key: PRNGKeyArray) -> Sequence[Comparison]:
 
 
 def _mean_advantage(
-    episodes: Episodes, values: Float[np.ndarray, "horizon states"], trace_decay: float
+    episodes: EpisodeDistribution, values: Float[np.ndarray, "horizon states"], trace_decay: float
 ) -> Float[np.ndarray, "horizon states actions"]:
     r"""$E[\hat A_t \mid s_t, a_t]$ of the library's advantages, values depending on time."""
     paths = episodes.paths

@@ -10,11 +10,11 @@ from jaxtyping import PRNGKeyArray
 
 from ... import validate
 from ...progress import Progress
-from .theorem import Comparison, Theorem
+from .theorem import Sides, Theorem
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Outcome:
+class TheoremResult:
     """What became of a theorem: its comparisons, each in the case where it held least.
 
     `failures`: in how many of the `cases` one failed.
@@ -23,7 +23,7 @@ class Outcome:
     theorem: Theorem
     cases: int
     failures: int
-    worst: tuple[Comparison, ...]
+    worst: tuple[Sides, ...]
 
     @property
     def holds(self) -> bool:
@@ -44,7 +44,7 @@ def chosen(theorems: Sequence[Theorem], names: Sequence[str]) -> tuple[Theorem, 
 
 def run_theorems(
     theorems: Sequence[Theorem], *, cases: int, key: PRNGKeyArray, quiet: bool = True
-) -> list[Outcome]:
+) -> list[TheoremResult]:
     """Check each theorem in `cases` random cases, drawn from `key` and its name alone.
 
     **Raises:** `ValueError` unless there is a case, and for a check that compares nothing.
@@ -59,11 +59,11 @@ def run_theorems(
     return outcomes
 
 
-def run_theorem(theorem: Theorem, *, cases: int, key: PRNGKeyArray) -> Outcome:
+def run_theorem(theorem: Theorem, *, cases: int, key: PRNGKeyArray) -> TheoremResult:
     """Check one theorem; see `run_theorems`."""
     # By name, so that a theorem meets the same cases whichever others are run.
     own = jr.fold_in(key, zlib.crc32(theorem.name.encode()) % 2**31)
-    worst: dict[str, Comparison] = {}
+    worst: dict[str, Sides] = {}
     failures = 0
     for case in range(cases):
         found = list(_checked(theorem, jr.fold_in(own, case), case))
@@ -72,10 +72,12 @@ def run_theorem(theorem: Theorem, *, cases: int, key: PRNGKeyArray) -> Outcome:
             least = worst.setdefault(comparison.what, comparison)
             if comparison.slack < least.slack:
                 worst[comparison.what] = comparison
-    return Outcome(theorem=theorem, cases=cases, failures=failures, worst=tuple(worst.values()))
+    return TheoremResult(
+        theorem=theorem, cases=cases, failures=failures, worst=tuple(worst.values())
+    )
 
 
-def _checked(theorem: Theorem, key: PRNGKeyArray, case: int) -> Sequence[Comparison]:
+def _checked(theorem: Theorem, key: PRNGKeyArray, case: int) -> Sequence[Sides]:
     try:
         found = theorem.check(key)
     except Exception as error:
@@ -86,7 +88,7 @@ def _checked(theorem: Theorem, key: PRNGKeyArray, case: int) -> Sequence[Compari
     return found
 
 
-def report(outcomes: Sequence[Outcome]) -> str:
+def report(outcomes: Sequence[TheoremResult]) -> str:
     """Each theorem with its source, and the numbers on both sides where it held least."""
     lines = []
     for outcome in outcomes:
@@ -100,13 +102,13 @@ def report(outcomes: Sequence[Outcome]) -> str:
     return "\n".join([*lines, f"{held} of {len(outcomes)} theorems hold."])
 
 
-def _sides(comparison: Comparison) -> str:
+def _sides(comparison: Sides) -> str:
     mark = "" if comparison.holds else "   FAILED"
     relation = comparison.relation.value
     return f"{comparison.what}: {comparison.left:.10g} {relation} {comparison.right:.10g}{mark}"
 
 
-def outcomes_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def outcomes_json(outcomes: Sequence[TheoremResult]) -> dict[str, Any]:
     """The same as what JSON can hold."""
     return {
         "holds": all(outcome.holds for outcome in outcomes),
@@ -114,7 +116,7 @@ def outcomes_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     }
 
 
-def _outcome_json(outcome: Outcome) -> dict[str, Any]:
+def _outcome_json(outcome: TheoremResult) -> dict[str, Any]:
     theorem = outcome.theorem
     return {
         "name": theorem.name,

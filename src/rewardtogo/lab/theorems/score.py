@@ -16,11 +16,11 @@ from jaxtyping import Float, PRNGKeyArray
 
 from ...losses.policy_gradient import score_function
 from .cases import derivative
-from .tasks import MARGIN, Episodes, random_episodes
-from .theorem import Comparison, Theorem, equal, unequal
+from .tasks import MARGIN, EpisodeDistribution, random_episodes
+from .theorem import Sides, Theorem, equal, unequal
 
 
-def _log_derivative(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _log_derivative(key: PRNGKeyArray) -> Sequence[Sides]:
     episodes, draw = random_episodes(key)
     task, whole_score = episodes.task, episodes.score.sum(axis=0)
     f = draw.normal(size=episodes.probability.size)
@@ -35,7 +35,7 @@ def _log_derivative(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _three_forms(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _three_forms(key: PRNGKeyArray) -> Sequence[Sides]:
     episodes, _ = random_episodes(key)
     reward, score = episodes.discounted, episodes.score
     full = score.sum(axis=0) * reward.sum(axis=0)[:, None]
@@ -52,7 +52,7 @@ def _three_forms(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _action_value_form(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _action_value_form(key: PRNGKeyArray) -> Sequence[Sides]:
     episodes, _ = random_episodes(key)
     values, q = episodes.values
     taken, value = episodes.at_pair(q), episodes.at_state(values)
@@ -75,7 +75,7 @@ def _action_value_form(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _causality(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _causality(key: PRNGKeyArray) -> Sequence[Sides]:
     episodes, _ = random_episodes(key)
     products = np.einsum("n,tnd,kn->tkd", episodes.probability, episodes.score, episodes.discounted)
     past = np.tril(np.ones(products.shape[:2], bool), k=-1)
@@ -85,7 +85,7 @@ def _causality(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _one_reward(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _one_reward(key: PRNGKeyArray) -> Sequence[Sides]:
     episodes, _ = random_episodes(key)
     reward, theta = episodes.paths.reward, episodes.task.theta
     left = derivative(lambda theta: reward @ episodes.chances(theta), theta)
@@ -99,7 +99,7 @@ def _one_reward(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _power_of_discount(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _power_of_discount(key: PRNGKeyArray) -> Sequence[Sides]:
     episodes, _ = random_episodes(key, discounts=(0.5, 0.9))
     task, to_go = episodes.task, episodes.to_go
     policy, score = task.policy(task.theta), task.scores(task.theta)
@@ -127,7 +127,7 @@ def _power_of_discount(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _surrogate(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _surrogate(key: PRNGKeyArray) -> Sequence[Sides]:
     episodes, draw = random_episodes(key)
     theta = episodes.task.theta
     elsewhere = theta + draw.normal(size=theta.shape)
@@ -142,7 +142,7 @@ def _surrogate(key: PRNGKeyArray) -> Sequence[Comparison]:
 
 
 def _surrogate_at(
-    episodes: Episodes, theta: Float[np.ndarray, " d"]
+    episodes: EpisodeDistribution, theta: Float[np.ndarray, " d"]
 ) -> tuple[np.ndarray, np.ndarray]:
     """$E \\sum_t \\gamma^t G_t \\log\\pi_\\theta$ and its derivative, by autodiff of the loss."""
     with jax.enable_x64(True):
@@ -159,7 +159,7 @@ def _surrogate_at(
         return np.asarray(value), np.asarray(gradient)
 
 
-def _mean_over_steps(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _mean_over_steps(key: PRNGKeyArray) -> Sequence[Sides]:
     episodes, _ = random_episodes(key, terminals=(1,))
     sums = episodes.samples(episodes.powers * episodes.to_go)
     length = episodes.paths.mask.sum(axis=0)
@@ -172,7 +172,7 @@ def _mean_over_steps(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _equal_returns(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _equal_returns(key: PRNGKeyArray) -> Sequence[Sides]:
     episodes, draw = random_episodes(key)
     constant = draw.uniform(1, 2)
     samples = constant * episodes.score.sum(axis=0)

@@ -33,7 +33,7 @@ from .cases import (
     summed_values,
 )
 from .contraction import norm
-from .theorem import Comparison, Theorem, at_most, equal, less, unequal
+from .theorem import Sides, Theorem, at_most, equal, less, unequal
 
 
 # None is 1 or a discount of `cases`, for which it might be mistaken.
@@ -74,7 +74,7 @@ def _random_soft(key: PRNGKeyArray) -> _Soft:
     return _Soft(case=case, temperature=temperature, values=values, policy=policy)
 
 
-def _optimum(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _optimum(key: PRNGKeyArray) -> Sequence[Sides]:
     soft = _random_soft(key)
     case, temperature = soft.case, soft.temperature
     solution = soft_value_iteration(case.mdp, temperature=temperature, tolerance=1e-11)
@@ -91,7 +91,7 @@ def _optimum(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _pointwise(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _pointwise(key: PRNGKeyArray) -> Sequence[Sides]:
     soft = _random_soft(key)
     case, temperature, live = soft.case, soft.temperature, soft.case.live
     policy = gibbs_policy(look(case, soft.values), temperature=temperature)
@@ -111,7 +111,7 @@ def _pointwise(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _integrated(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _integrated(key: PRNGKeyArray) -> Sequence[Sides]:
     soft = _random_soft(key)
     case, temperature = soft.case, soft.temperature
     weights = [
@@ -137,7 +137,7 @@ def _integrated(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _improvement(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _improvement(key: PRNGKeyArray) -> Sequence[Sides]:
     soft = _random_soft(key)
     case, temperature = soft.case, soft.temperature
     policy, before = case.policy, look(case, _plain_values(soft, case.policy))
@@ -164,7 +164,7 @@ def _improvement(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _not_strict(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _not_strict(key: PRNGKeyArray) -> Sequence[Sides]:
     case = random_case(key, ends=False)
     dynamics = case.dynamics.copy()
     # No state leads back to the first one, so nothing that is done later depends on it.
@@ -184,7 +184,7 @@ def _not_strict(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _difference(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _difference(key: PRNGKeyArray) -> Sequence[Sides]:
     soft = _random_soft(key)
     case, temperature = soft.case, soft.temperature
     old, new = case.policy, case.other
@@ -206,7 +206,7 @@ def _difference(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _augmented(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _augmented(key: PRNGKeyArray) -> Sequence[Sides]:
     soft = _random_soft(key)
     case, temperature = soft.case, soft.temperature
     entropy = np.where(case.live, temperature * _entropy(case.policy), 0.0)
@@ -234,7 +234,7 @@ def _augmented(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _operator(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _operator(key: PRNGKeyArray) -> Sequence[Sides]:
     soft = _random_soft(key)
     case, temperature = soft.case, soft.temperature
     backup = lambda values: soft_backup(case.mdp, values, temperature=temperature)

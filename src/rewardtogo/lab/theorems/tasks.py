@@ -91,7 +91,7 @@ def random_task(
 
 
 @dataclasses.dataclass(frozen=True)
-class Episodes:
+class EpisodeDistribution:
     """Every episode of a task up to a horizon that belongs to it: nothing is bootstrapped."""
 
     task: Task
@@ -218,7 +218,7 @@ def random_episodes(
     discounts: tuple[float, ...] = DISCOUNTS,
     live_states: int = 2,
     terminals: tuple[int, ...] = (0, 1),
-) -> tuple[Episodes, np.random.Generator]:
+) -> tuple[EpisodeDistribution, np.random.Generator]:
     """All episodes of a `random_task`."""
     task, draw = random_task(key, discounts=discounts, live_states=live_states, terminals=terminals)
-    return Episodes(task, enumerate_trajectories(task.mdp, horizon=horizon)), draw
+    return EpisodeDistribution(task, enumerate_trajectories(task.mdp, horizon=horizon)), draw

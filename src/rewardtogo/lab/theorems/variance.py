@@ -10,16 +10,18 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from .cases import draws_of
-from .tasks import MARGIN, Episodes, random_episodes
-from .theorem import Comparison, Theorem, at_most, equal, less, unequal
+from .tasks import MARGIN, EpisodeDistribution, random_episodes
+from .theorem import Sides, Theorem, at_most, equal, less, unequal
 
 
-def _variance(episodes: Episodes, x: Float[np.ndarray, "paths d"]) -> Float[np.ndarray, ""]:
+def _variance(
+    episodes: EpisodeDistribution, x: Float[np.ndarray, "paths d"]
+) -> Float[np.ndarray, ""]:
     mean = episodes.mean(x)
     return np.asarray(episodes.mean(np.sum(x**2, axis=1)) - mean @ mean)
 
 
-def _best_constant(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _best_constant(key: PRNGKeyArray) -> Sequence[Sides]:
     episodes, draw = random_episodes(key)
     x, g = episodes.samples(episodes.powers * episodes.to_go), episodes.score.sum(axis=0)
     full_return = episodes.discounted.sum(axis=0)
@@ -46,7 +48,7 @@ def _best_constant(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _finer_baselines(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _finer_baselines(key: PRNGKeyArray) -> Sequence[Sides]:
     episodes, draw = random_episodes(key)
     x, score = episodes.samples(episodes.powers * episodes.to_go), episodes.score
     g, p = score.sum(axis=0), episodes.probability
@@ -76,7 +78,7 @@ def _finer_baselines(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _sum_of_variances(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _sum_of_variances(key: PRNGKeyArray) -> Sequence[Sides]:
     episodes, _ = random_episodes(key)
     score, p = episodes.score, episodes.probability
     terms = score * (episodes.powers * episodes.to_go)[..., None]
@@ -96,7 +98,7 @@ def _sum_of_variances(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _best_function_of_state(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _best_function_of_state(key: PRNGKeyArray) -> Sequence[Sides]:
     episodes, draw = random_episodes(key)
     values, p, at = episodes.values[0], episodes.probability, episodes.at_state
     norm = np.sum(episodes.score**2, axis=-1)
@@ -120,7 +122,7 @@ def _best_function_of_state(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _more_variance(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _more_variance(key: PRNGKeyArray) -> Sequence[Sides]:
     draw = draws_of(key)
     p, pay = draw.uniform(0.7, 0.95), draw.uniform(0.5, 2)
     chance, score = np.array([p, 1 - p]), np.array([1 - p, -p])

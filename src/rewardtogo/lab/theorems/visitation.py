@@ -20,7 +20,7 @@ from ...tabular.exact.occupancy import occupancy, visitation
 from .cases import derivative
 from .enumeration import enumerate_trajectories, probabilities
 from .tasks import Task, random_task
-from .theorem import Comparison, Theorem, equal, unequal
+from .theorem import Sides, Theorem, equal, unequal
 
 
 _BELOW_ONE = (0.5, 0.9, 0.95)
@@ -48,7 +48,7 @@ def _stationary(matrix: Float[np.ndarray, "states states"]) -> Float[np.ndarray,
     return np.linalg.lstsq(system, np.append(np.zeros(size), 1), rcond=None)[0]
 
 
-def _steps(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _steps(key: PRNGKeyArray) -> Sequence[Sides]:
     task, _ = random_task(key)
     states = task.mdp.num_states
     policy, paths = task.policy(task.theta), enumerate_trajectories(task.mdp, horizon=3)
@@ -66,7 +66,7 @@ def _steps(key: PRNGKeyArray) -> Sequence[Comparison]:
     return comparisons
 
 
-def _flow(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _flow(key: PRNGKeyArray) -> Sequence[Sides]:
     task, _ = random_task(key, discounts=_BELOW_ONE)
     mdp, policy, discount = task.mdp, task.policy(task.theta), task.mdp.discount
     d = visitation(mdp, policy)
@@ -89,7 +89,7 @@ def _shifted(task: Task) -> Float[np.ndarray, " states"]:
     return (1 - task.mdp.discount) * (powers @ _distributions(task)[1:])
 
 
-def _stationarity(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _stationarity(key: PRNGKeyArray) -> Sequence[Sides]:
     task, _ = random_task(key, discounts=_BELOW_ONE, terminals=(0,))
     mdp, policy, discount = task.mdp, task.policy(task.theta), task.mdp.discount
     d, dynamics = visitation(mdp, policy), np.asarray(transition_matrix(mdp, policy))
@@ -106,7 +106,7 @@ def _stationarity(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _episode_length(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _episode_length(key: PRNGKeyArray) -> Sequence[Sides]:
     task, _ = random_task(key, discounts=(1.0,), terminals=(1,))
     p = occupancy(task.mdp, task.policy(task.theta))
     running = _distributions(task)[:, ~np.asarray(task.mdp.terminal)]
@@ -119,7 +119,7 @@ def _episode_length(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _averages(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _averages(key: PRNGKeyArray) -> Sequence[Sides]:
     task, draw = random_task(key, discounts=_BELOW_ONE)
     mdp, policy = task.mdp, task.policy(task.theta)
     f = np.where(np.asarray(mdp.terminal)[:, None], 0, draw.normal(size=policy.shape))
@@ -133,7 +133,7 @@ def _averages(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _policy_gradient(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _policy_gradient(key: PRNGKeyArray) -> Sequence[Sides]:
     task, _ = random_task(key, discounts=_BELOW_ONE)
     mdp, theta, score = task.mdp, task.theta, task.scores(task.theta)
     exact = derivative(task.expected_return, theta)
@@ -159,7 +159,7 @@ def _policy_gradient(key: PRNGKeyArray) -> Sequence[Comparison]:
     ]
 
 
-def _gradient_recursion(key: PRNGKeyArray) -> Sequence[Comparison]:
+def _gradient_recursion(key: PRNGKeyArray) -> Sequence[Sides]:
     task, _ = random_task(key, terminals=(1,))
     theta, discount = task.theta, task.mdp.discount
     policy, dynamics = task.policy(theta), task.dynamics(theta)

@@ -13,7 +13,7 @@ from ..precision import in_float64
 from ..successors import SuccessorMDP
 from .ordering import Blocks, blocks
 from .solution import Solution, sweep
-from .stopping import Aim, aim, undiscounted
+from .stopping import Stopping, stopping, undiscounted
 
 
 # After a sweep over all actions, sweeps with the actions it chose go on until a sweep changes ten
@@ -37,31 +37,31 @@ def gauss_seidel(
     **Raises:** `ValueError` as `value_iteration`.
     """
     layout = jax.tree.map(jnp.asarray, blocks(mdp))
-    return _iterate(undiscounted(mdp), layout, aim(mdp, tolerance, max_iterations))
+    return _iterate(undiscounted(mdp), layout, stopping(mdp, tolerance, max_iterations))
 
 
 @jax.jit
-def _iterate(mdp: AbstractMDP, layout: Blocks, aim: Aim) -> Solution:
-    close = aim.goal / aim.scale
+def _iterate(mdp: AbstractMDP, layout: Blocks, stopping: Stopping) -> Solution:
+    close = stopping.goal / stopping.scale
 
     def look(values):
-        last = sweep(mdp, values[layout.place_of], aim.discount)
+        last = sweep(mdp, values[layout.place_of], stopping.discount)
         return last, last.values[layout.state_at]
 
     def again(carry):
         values, last, iterations = carry
-        improved, action = _improve(layout, values, aim.discount)
+        improved, action = _improve(layout, values, stopping.discount)
         change = jnp.max(jnp.abs(improved - values))
         least = jnp.maximum(change / _DECAY, close)
-        values = _evaluate(_taken(layout, action), improved, aim.discount, least)
+        values = _evaluate(_taken(layout, action), improved, stopping.discount, least)
         # A sweep over all states at once tells how far it is.
         last, values = lax.cond(change <= close, look, lambda v: (last, v), values)
         return values, last, iterations + 1
 
     zero = jnp.zeros(layout.state_at.shape)
-    start = zero, sweep(mdp, zero[layout.place_of], aim.discount), jnp.asarray(0)
-    _, last, iterations = lax.while_loop(lambda carry: aim.goes_on(*carry[1:]), again, start)
-    return aim.solution(mdp, last, iterations)
+    start = zero, sweep(mdp, zero[layout.place_of], stopping.discount), jnp.asarray(0)
+    _, last, iterations = lax.while_loop(lambda carry: stopping.goes_on(*carry[1:]), again, start)
+    return stopping.solution(mdp, last, iterations)
 
 
 class _Chain(NamedTuple):

@@ -9,7 +9,7 @@ from ..mdp import AbstractMDP
 from ..precision import in_float64
 from .chains import DenseChain, chain_of
 from .solution import Solution, Sweep, sweep
-from .stopping import Aim, aim, undiscounted
+from .stopping import Stopping, stopping, undiscounted
 
 
 # An evaluation that is not near its end after so many sweeps is finished by a linear solve, which
@@ -34,26 +34,26 @@ def modified_policy_iteration(
     **Returns:** the solution; `iterations` are improvements of the policy.
     **Raises:** `ValueError` as `value_iteration`.
     """
-    return _iterate(undiscounted(mdp), aim(mdp, tolerance, max_iterations))
+    return _iterate(undiscounted(mdp), stopping(mdp, tolerance, max_iterations))
 
 
 @jax.jit
-def _iterate(mdp: AbstractMDP, aim: Aim) -> Solution:
+def _iterate(mdp: AbstractMDP, stopping: Stopping) -> Solution:
     def again(carry):
         last, iterations = carry
-        close = jnp.maximum(aim.left(last) / 100, aim.goal / 2)
-        return sweep(mdp, _evaluate(mdp, last, aim, close), aim.discount), iterations + 1
+        close = jnp.maximum(stopping.left(last) / 100, stopping.goal / 2)
+        return sweep(mdp, _evaluate(mdp, last, stopping, close), stopping.discount), iterations + 1
 
     # Greedy for V = 0 is greedy for the rewards alone: no sum over successors is needed.
     best = jnp.max(mdp.reward, axis=1)
     start = Sweep(best, jnp.argmax(mdp.reward, axis=1), jnp.min(best), jnp.max(best))
     carry = start, jnp.asarray(1)
-    last, iterations = lax.while_loop(lambda carry: aim.goes_on(*carry), again, carry)
-    return aim.solution(mdp, last, iterations)
+    last, iterations = lax.while_loop(lambda carry: stopping.goes_on(*carry), again, carry)
+    return stopping.solution(mdp, last, iterations)
 
 
 def _evaluate(
-    mdp: AbstractMDP, last: Sweep, aim: Aim, close: Float[Array, ""]
+    mdp: AbstractMDP, last: Sweep, stopping: Stopping, close: Float[Array, ""]
 ) -> Float[Array, " states"]:
     """Sweep with the last sweep's policy until its bounds are within `close`."""
     chain = chain_of(mdp, last.policy)
@@ -61,11 +61,11 @@ def _evaluate(
     shifting = ~jnp.any(mdp.terminal)
 
     def backup(values):
-        new = chain.reward + aim.discount * chain.expected(values)
+        new = chain.reward + stopping.discount * chain.expected(values)
         change = new - values
         moved = Sweep(new, last.policy, jnp.min(change), jnp.max(change))
-        shift = jnp.where(shifting, aim.shift(moved), 0)
-        return new + shift, aim.left(moved)
+        shift = jnp.where(shifting, stopping.shift(moved), 0)
+        return new + shift, stopping.left(moved)
 
     def wanted(carry):
         _, left, count = carry
@@ -77,9 +77,9 @@ def _evaluate(
 
     first = *backup(last.values), 1
     values, left, _ = lax.while_loop(wanted, again, first)
-    if isinstance(chain, DenseChain) and mdp.num_states <= _LARGEST_SOLVE and aim.discounted:
+    if isinstance(chain, DenseChain) and mdp.num_states <= _LARGEST_SOLVE and stopping.discounted:
         solve = lambda: jnp.linalg.solve(
-            jnp.eye(mdp.num_states) - aim.discount * chain.dynamics, chain.reward
+            jnp.eye(mdp.num_states) - stopping.discount * chain.dynamics, chain.reward
         )
         return lax.cond(left > close, solve, lambda: values)
     return values

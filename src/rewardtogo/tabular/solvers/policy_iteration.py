@@ -14,7 +14,7 @@ from ..precision import in_float64
 from ..successors import SuccessorMDP
 from .chains import chain_of
 from .solution import Solution, Sweep, centred_lookahead, rounding_error
-from .stopping import Aim, aim, outcomes, undiscounted
+from .stopping import Stopping, outcomes, stopping, undiscounted
 
 
 # From here on a dense factorisation costs more than a sparse one of lists.
@@ -36,7 +36,7 @@ def policy_iteration(
     **Returns:** the solution; `iterations` are policies evaluated.
     **Raises:** `ValueError` as `value_iteration`, and at γ = 1 if the optimal value is infinite.
     """
-    target = aim(mdp, tolerance, max_iterations)
+    target = stopping(mdp, tolerance, max_iterations)
     greedy = jnp.argmax(mdp.reward, axis=1)
     start = jnp.asarray(ending_policy(mdp)) if mdp.discount == 1 else greedy
     if isinstance(mdp, SuccessorMDP) and mdp.num_states > _DENSE:
@@ -60,31 +60,31 @@ def require_end(mdp: AbstractMDP, policy: Int[AnyArray, " states"]) -> None:
 
 
 def _iterate_lists(
-    mdp: SuccessorMDP, policy: Int[Array, " states"], aim: Aim
+    mdp: SuccessorMDP, policy: Int[Array, " states"], stopping: Stopping
 ) -> tuple[Sweep, Int[Array, ""]]:
     tables, better, count = undiscounted(mdp), True, 0
-    while better and count < aim.limit:
+    while better and count < stopping.limit:
         count += 1
         table = np.eye(mdp.num_actions)[np.asarray(policy)]
         values = jnp.asarray(sparse_state_values(mdp, table))
-        last, better = _improve(tables, policy, values, aim.discount)
+        last, better = _improve(tables, policy, values, stopping.discount)
         policy = last.policy
     return last, jnp.asarray(count)
 
 
 @jax.jit
 def _iterate(
-    mdp: AbstractMDP, policy: Int[Array, " states"], aim: Aim
+    mdp: AbstractMDP, policy: Int[Array, " states"], stopping: Stopping
 ) -> tuple[Sweep, Int[Array, ""]]:
     def wanted(carry):
         _, better, iterations = carry
-        return better & (iterations < aim.limit)
+        return better & (iterations < stopping.limit)
 
     def again(carry):
         last, _, iterations = carry
-        return *_step(mdp, last.policy, aim.discount), iterations + 1
+        return *_step(mdp, last.policy, stopping.discount), iterations + 1
 
-    first = *_step(mdp, policy, aim.discount), jnp.asarray(1)
+    first = *_step(mdp, policy, stopping.discount), jnp.asarray(1)
     last, _, iterations = lax.while_loop(wanted, again, first)
     return last, iterations
 

@@ -15,7 +15,7 @@ from ..successors import SuccessorMDP
 from .solution import Certificate, Solution, Sweep, rounding_error
 
 
-class Aim(eqx.Module):
+class Stopping(eqx.Module):
     """γ, the tolerance and the limit on iterations, as numbers: others do not compile anew."""
 
     discount: Float[Array, ""]
@@ -65,10 +65,10 @@ class Aim(eqx.Module):
         return Solution(values, last.policy, certificate, iterations, error <= self.tolerance)
 
 
-def aim(mdp: AbstractMDP, tolerance: float, max_iterations: int) -> Aim:
+def stopping(mdp: AbstractMDP, tolerance: float, max_iterations: int) -> Stopping:
     """Check the arguments of a solver; errors are those of `check`."""
     check(mdp, tolerance, max_iterations)
-    return Aim(
+    return Stopping(
         jnp.asarray(mdp.discount, jnp.float64),
         jnp.asarray(tolerance, jnp.float64),
         jnp.asarray(max_iterations),
@@ -116,5 +116,5 @@ def outcomes(mdp: AbstractMDP) -> int:
 
 
 def undiscounted(mdp: AbstractMDP) -> AbstractMDP:
-    """The same tables at γ = 1, for programs that take γ from an `Aim`."""
+    """The same tables at γ = 1, for programs that take γ from an `Stopping`."""
     return dataclasses.replace(mdp, discount=1.0)

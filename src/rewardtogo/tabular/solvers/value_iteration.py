@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from ..mdp import AbstractMDP
 from ..precision import in_float64
 from .solution import Solution, sweep
-from .stopping import Aim, aim, undiscounted
+from .stopping import Stopping, stopping, undiscounted
 
 
 @in_float64
@@ -24,15 +24,15 @@ def value_iteration(
     **Raises:** `ValueError` for a tolerance that float64 cannot certify, and at γ = 1 where some
     state cannot reach a terminal one.
     """
-    return _iterate(undiscounted(mdp), aim(mdp, tolerance, max_iterations))
+    return _iterate(undiscounted(mdp), stopping(mdp, tolerance, max_iterations))
 
 
 @jax.jit
-def _iterate(mdp: AbstractMDP, aim: Aim) -> Solution:
+def _iterate(mdp: AbstractMDP, stopping: Stopping) -> Solution:
     def again(carry):
         last, iterations = carry
-        return sweep(mdp, last.values, aim.discount), iterations + 1
+        return sweep(mdp, last.values, stopping.discount), iterations + 1
 
-    first = sweep(mdp, jnp.zeros(mdp.num_states), aim.discount), jnp.asarray(1)
-    last, iterations = lax.while_loop(lambda carry: aim.goes_on(*carry), again, first)
-    return aim.solution(mdp, last, iterations)
+    first = sweep(mdp, jnp.zeros(mdp.num_states), stopping.discount), jnp.asarray(1)
+    last, iterations = lax.while_loop(lambda carry: stopping.goes_on(*carry), again, first)
+    return stopping.solution(mdp, last, iterations)

@@ -12,14 +12,14 @@ from ...types import Scalar
 from ..steps.dynamics import Experience
 from ..steps.exploration import AbstractExploration, EpsilonGreedyExploration, drawn
 from ..steps.models import Counts, Frequencies
-from ..values.action_values import Table
+from ..values.action_values import ActionValueTable
 from .one_step import AbstractControl
 
 
 _MOST = 10_000  # sweeps; at γ = 1 values of an estimate may grow without end
 
 
-class Estimate(NamedTuple):
+class CertaintyEquivalenceState(NamedTuple):
     """The counts so far, the values planned last, those of pairs not yet known, and the steps."""
 
     counts: Counts
@@ -28,7 +28,7 @@ class Estimate(NamedTuple):
     clock: Int[Array, ""]
 
 
-class CertaintyEquivalence(AbstractControl[Estimate]):
+class CertaintyEquivalence(AbstractControl[CertaintyEquivalenceState]):
     r"""Every so many steps $Q = \hat r + \gamma \hat P \max_{a'} Q$, solved by value iteration.
 
     $\hat P$ and $\hat r$ are the frequencies and mean rewards of all steps so far. A pair that was
@@ -55,13 +55,15 @@ class CertaintyEquivalence(AbstractControl[Estimate]):
     def num_draws(self) -> int:
         return 0
 
-    def init(self, values: Table) -> Estimate:
+    def init(self, values: ActionValueTable) -> CertaintyEquivalenceState:
         q = values.q
-        return Estimate(Frequencies().init(*q.shape), q, q, jnp.zeros((), jnp.int32))
+        return CertaintyEquivalenceState(
+            Frequencies().init(*q.shape), q, q, jnp.zeros((), jnp.int32)
+        )
 
     def act(
         self,
-        learned: Estimate,
+        learned: CertaintyEquivalenceState,
         state: Int[Array, ""],
         first: Bool[Array, ""],
         draw: Float[Array, ""],
@@ -71,12 +73,12 @@ class CertaintyEquivalence(AbstractControl[Estimate]):
 
     def update(
         self,
-        learned: Estimate,
+        learned: CertaintyEquivalenceState,
         seen: Experience,
         draws: Float[Array, " draws"],
         *,
         discount: Scalar,
-    ) -> Estimate:
+    ) -> CertaintyEquivalenceState:
         del draws
         counts, clock = Frequencies().update(learned.counts, seen), learned.clock + 1
         now = learned._replace(counts=counts, clock=clock)
@@ -84,12 +86,12 @@ class CertaintyEquivalence(AbstractControl[Estimate]):
         plan = lambda: planned(now, discount, min_visits=self.min_visits)
         return now._replace(q=lax.cond(due, plan, lambda: now.q))
 
-    def values(self, learned: Estimate) -> Table:
-        return Table(learned.q, jnp.sum(learned.counts.visits, axis=2))
+    def values(self, learned: CertaintyEquivalenceState) -> ActionValueTable:
+        return ActionValueTable(learned.q, jnp.sum(learned.counts.visits, axis=2))
 
 
 def planned(
-    learned: Estimate, discount: Scalar, *, min_visits: int
+    learned: CertaintyEquivalenceState, discount: Scalar, *, min_visits: int
 ) -> Float[Array, "states actions"]:
     r"""Q* of the estimate, from the values planned last on until a sweep changes next to nothing.
 

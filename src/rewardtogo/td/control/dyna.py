@@ -19,11 +19,11 @@ from ..steps.dynamics import Experience
 from ..steps.exploration import AbstractExploration, EpsilonGreedyExploration, drawn
 from ..steps.models import AbstractModel, LastOutcome
 from ..steps.step_sizes import AbstractStepSize, PolynomialStepSize
-from ..values.action_values import Table
+from ..values.action_values import ActionValueTable
 from .one_step import AbstractControl, check_parts
 
 
-class Memory(NamedTuple):
+class ModelState(NamedTuple):
     """What was met.
 
     `model`: what its model has learned. `visited`: the states, in the order of their first visit,
@@ -38,14 +38,14 @@ class Memory(NamedTuple):
     clock: Int[Array, ""]
 
 
-class Imagining(NamedTuple):
+class DynaState(NamedTuple):
     """Action values, and what they are planned from."""
 
-    table: Table
-    memory: Memory
+    table: ActionValueTable
+    memory: ModelState
 
 
-class DynaQ(AbstractControl[Imagining]):
+class DynaQ(AbstractControl[DynaState]):
     r"""Q-learning after a real step, and after n imagined ones.
 
     Each begins in a state drawn evenly from those visited, with an action drawn evenly from those
@@ -71,12 +71,12 @@ class DynaQ(AbstractControl[Imagining]):
     def num_draws(self) -> int:
         return self.planning_steps * _draws_each(self.model)
 
-    def init(self, values: Table) -> Imagining:
-        return Imagining(values, _nothing(self.model, values.q.shape))
+    def init(self, values: ActionValueTable) -> DynaState:
+        return DynaState(values, _nothing(self.model, values.q.shape))
 
     def act(
         self,
-        learned: Imagining,
+        learned: DynaState,
         state: Int[Array, ""],
         first: Bool[Array, ""],
         draw: Float[Array, ""],
@@ -86,20 +86,20 @@ class DynaQ(AbstractControl[Imagining]):
 
     def update(
         self,
-        learned: Imagining,
+        learned: DynaState,
         seen: Experience,
         draws: Float[Array, " draws"],
         *,
         discount: Scalar,
-    ) -> Imagining:
+    ) -> DynaState:
         own = (self.planning_steps, self.model, self.step_size)
         return _learned(learned, seen, draws, *own, discount=discount, bonus=None)
 
-    def values(self, learned: Imagining) -> Table:
+    def values(self, learned: DynaState) -> ActionValueTable:
         return learned.table
 
 
-class DynaQPlus(AbstractControl[Imagining]):
+class DynaQPlus(AbstractControl[DynaState]):
     r"""Dyna-Q whose imagined rewards are $r + \kappa\sqrt{\tau(s,a)}$, τ the steps since the pair
     was tried.
 
@@ -131,12 +131,12 @@ class DynaQPlus(AbstractControl[Imagining]):
     def num_draws(self) -> int:
         return self.planning_steps * _draws_each(self.model)
 
-    def init(self, values: Table) -> Imagining:
-        return Imagining(values, _nothing(self.model, values.q.shape))
+    def init(self, values: ActionValueTable) -> DynaState:
+        return DynaState(values, _nothing(self.model, values.q.shape))
 
     def act(
         self,
-        learned: Imagining,
+        learned: DynaState,
         state: Int[Array, ""],
         first: Bool[Array, ""],
         draw: Float[Array, ""],
@@ -146,21 +146,21 @@ class DynaQPlus(AbstractControl[Imagining]):
 
     def update(
         self,
-        learned: Imagining,
+        learned: DynaState,
         seen: Experience,
         draws: Float[Array, " draws"],
         *,
         discount: Scalar,
-    ) -> Imagining:
+    ) -> DynaState:
         own = (self.planning_steps, self.model, self.step_size)
         return _learned(learned, seen, draws, *own, discount=discount, bonus=self.bonus)
 
-    def values(self, learned: Imagining) -> Table:
+    def values(self, learned: DynaState) -> ActionValueTable:
         return learned.table
 
 
 def _learned(
-    learned: Imagining,
+    learned: DynaState,
     seen: Experience,
     draws: Float[Array, " draws"],
     planning_steps: int,
@@ -169,11 +169,13 @@ def _learned(
     *,
     discount: Scalar,
     bonus: Scalar | None,
-) -> Imagining:
+) -> DynaState:
     """After one real step and the imagined ones; of actions never tried only with a bonus."""
     memory = _remembered(model, learned.memory, seen)
 
-    def imagine(table: Table, draws: Float[Array, " each"]) -> tuple[Table, None]:
+    def imagine(
+        table: ActionValueTable, draws: Float[Array, " each"]
+    ) -> tuple[ActionValueTable, None]:
         state = memory.visited[(draws[0] * memory.count).astype(jnp.int32)]
         tried = memory.tried[state]
         allowed = tried > 0 if bonus is None else jnp.ones_like(tried)
@@ -189,7 +191,7 @@ def _learned(
 
     table = _q_learned(learned.table, seen, step_size, discount)
     each = draws.reshape(planning_steps, _draws_each(model))
-    return Imagining(lax.scan(imagine, table, each)[0], memory)
+    return DynaState(lax.scan(imagine, table, each)[0], memory)
 
 
 def _draws_each(model: AbstractModel) -> int:
@@ -197,19 +199,19 @@ def _draws_each(model: AbstractModel) -> int:
     return 2 + model.num_draws
 
 
-def _nothing(model: AbstractModel, shape: tuple[int, ...]) -> Memory:
+def _nothing(model: AbstractModel, shape: tuple[int, ...]) -> ModelState:
     states, actions = shape
     zero = jnp.zeros((), jnp.int32)
     tried = jnp.zeros((states, actions), jnp.int32)
-    return Memory(model.init(states, actions), jnp.zeros(states, jnp.int32), zero, tried, zero)
+    return ModelState(model.init(states, actions), jnp.zeros(states, jnp.int32), zero, tried, zero)
 
 
-def _remembered(model: AbstractModel, memory: Memory, seen: Experience) -> Memory:
+def _remembered(model: AbstractModel, memory: ModelState, seen: Experience) -> ModelState:
     state, new = seen.state, jnp.all(memory.tried[seen.state] == 0)
     # All is read before anything is written: else XLA copies the table at every step.
     new, clock = lax.optimization_barrier((new, memory.clock + 1))
     # Of a state that is not new the entry is one that does not count yet.
-    return Memory(
+    return ModelState(
         model.update(memory.model, seen),
         memory.visited.at[memory.count].set(state),
         memory.count + new,
@@ -219,8 +221,8 @@ def _remembered(model: AbstractModel, memory: Memory, seen: Experience) -> Memor
 
 
 def _q_learned(
-    table: Table, seen: Experience, step_size: AbstractStepSize, discount: Scalar
-) -> Table:
+    table: ActionValueTable, seen: Experience, step_size: AbstractStepSize, discount: Scalar
+) -> ActionValueTable:
     value = jnp.max(table.at(seen.next_state))
     target = bellman_target(seen.reward, value, seen.terminated, discount=discount)
     return table.moved(seen.state, seen.action, target, step_size)

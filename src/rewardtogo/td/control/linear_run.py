@@ -20,7 +20,7 @@ from ...envs.wrappers import TimeLimit
 from ...free_memory import require_room
 from ..steps.dynamics import Experience
 from ..steps.step_sizes import ConstantStepSize
-from ..values.features import AbstractFeatures, Table
+from ..values.features import AbstractFeatures, FeatureTable
 from ..values.linear_action_values import linear_action_values
 from .one_step import AbstractControl, ExpectedSarsa, QLearning, Sarsa
 
@@ -197,7 +197,7 @@ def _check_width(environment: AbstractEnvironment, features: AbstractFeatures) -
             f"features of the wrong width: they are of observations of {features.dims} numbers, "
             f"and those of this environment have {width}."
         )
-    if discrete and isinstance(features, Table) and len(features.matrix) != space.n:
+    if discrete and isinstance(features, FeatureTable) and len(features.matrix) != space.n:
         raise ValueError(
             f"features of the wrong width: `matrix` has {len(features.matrix)} rows, and there are "
             f"{space.n} states."

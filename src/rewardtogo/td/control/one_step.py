@@ -20,13 +20,13 @@ from ...types import Scalar
 from ..steps.dynamics import Experience
 from ..steps.exploration import AbstractExploration, EpsilonGreedyExploration, drawn
 from ..steps.step_sizes import AbstractStepSize, PolynomialStepSize
-from ..values.action_values import AbstractActionValues, Observed, Table
+from ..values.action_values import AbstractQFunction, ActionValueTable, Observed
 
 
-class Planned(NamedTuple):
+class SarsaState(NamedTuple):
     """Action values, and the action chosen for the state that comes next."""
 
-    values: AbstractActionValues
+    values: AbstractQFunction
     action: Int[Array, ""]
 
 
@@ -69,7 +69,7 @@ class AbstractControl[S](eqx.Module):
         """The estimate of Q."""
 
 
-class QLearning(AbstractControl[AbstractActionValues]):
+class QLearning(AbstractControl[AbstractQFunction]):
     r"""$y = r + \gamma \max_{a'} Q(s', a')$; Watkins (1989), Sutton and Barto (2018), eq. 6.8."""
 
     exploration: AbstractExploration = EpsilonGreedyExploration()
@@ -84,12 +84,12 @@ class QLearning(AbstractControl[AbstractActionValues]):
     def num_draws(self) -> int:
         return 0
 
-    def init(self, values: AbstractActionValues) -> AbstractActionValues:
+    def init(self, values: AbstractQFunction) -> AbstractQFunction:
         return values
 
     def act(
         self,
-        learned: AbstractActionValues,
+        learned: AbstractQFunction,
         state: Observed,
         first: Bool[Array, ""],
         draw: Float[Array, ""],
@@ -99,22 +99,22 @@ class QLearning(AbstractControl[AbstractActionValues]):
 
     def update(
         self,
-        learned: AbstractActionValues,
+        learned: AbstractQFunction,
         seen: Experience,
         draws: Float[Array, " draws"],
         *,
         discount: Scalar,
-    ) -> AbstractActionValues:
+    ) -> AbstractQFunction:
         del draws
         value = jnp.max(learned.at(seen.next_state))
         target = bellman_target(seen.reward, value, seen.terminated, discount=discount)
         return learned.moved(seen.state, seen.action, target, self.step_size)
 
-    def values(self, learned: AbstractActionValues) -> AbstractActionValues:
+    def values(self, learned: AbstractQFunction) -> AbstractQFunction:
         return learned
 
 
-class ExpectedSarsa(AbstractControl[AbstractActionValues]):
+class ExpectedSarsa(AbstractControl[AbstractQFunction]):
     r"""$y = r + \gamma \sum_{a'} \pi(a' \mid s')\, Q(s', a')$; van Seijen et al. (2009).
 
     π is the exploring policy itself: Sutton and Barto (2018), eq. 6.9.
@@ -132,12 +132,12 @@ class ExpectedSarsa(AbstractControl[AbstractActionValues]):
     def num_draws(self) -> int:
         return 0
 
-    def init(self, values: AbstractActionValues) -> AbstractActionValues:
+    def init(self, values: AbstractQFunction) -> AbstractQFunction:
         return values
 
     def act(
         self,
-        learned: AbstractActionValues,
+        learned: AbstractQFunction,
         state: Observed,
         first: Bool[Array, ""],
         draw: Float[Array, ""],
@@ -147,23 +147,23 @@ class ExpectedSarsa(AbstractControl[AbstractActionValues]):
 
     def update(
         self,
-        learned: AbstractActionValues,
+        learned: AbstractQFunction,
         seen: Experience,
         draws: Float[Array, " draws"],
         *,
         discount: Scalar,
-    ) -> AbstractActionValues:
+    ) -> AbstractQFunction:
         del draws
         q = learned.at(seen.next_state)
         value = jnp.sum(self.exploration.probabilities(q) * q)
         target = bellman_target(seen.reward, value, seen.terminated, discount=discount)
         return learned.moved(seen.state, seen.action, target, self.step_size)
 
-    def values(self, learned: AbstractActionValues) -> AbstractActionValues:
+    def values(self, learned: AbstractQFunction) -> AbstractQFunction:
         return learned
 
 
-class Sarsa(AbstractControl[Planned]):
+class Sarsa(AbstractControl[SarsaState]):
     r"""$y = r + \gamma\, Q(s', a')$ with $a' \sim \pi(\cdot \mid s')$, the action taken next.
 
     Rummery and Niranjan (1994); Sutton and Barto (2018), eq. 6.7. $a'$ is chosen before the
@@ -182,12 +182,12 @@ class Sarsa(AbstractControl[Planned]):
     def num_draws(self) -> int:
         return 1
 
-    def init(self, values: AbstractActionValues) -> Planned:
-        return Planned(values, jnp.zeros((), jnp.int32))
+    def init(self, values: AbstractQFunction) -> SarsaState:
+        return SarsaState(values, jnp.zeros((), jnp.int32))
 
     def act(
         self,
-        learned: Planned,
+        learned: SarsaState,
         state: Observed,
         first: Bool[Array, ""],
         draw: Float[Array, ""],
@@ -196,19 +196,24 @@ class Sarsa(AbstractControl[Planned]):
         return jnp.where(first, fresh, learned.action)
 
     def update(
-        self, learned: Planned, seen: Experience, draws: Float[Array, " draws"], *, discount: Scalar
-    ) -> Planned:
+        self,
+        learned: SarsaState,
+        seen: Experience,
+        draws: Float[Array, " draws"],
+        *,
+        discount: Scalar,
+    ) -> SarsaState:
         q = learned.values.at(seen.next_state)
         action = drawn(self.exploration.probabilities(q), draws[0])
         target = bellman_target(seen.reward, q[action], seen.terminated, discount=discount)
         moved = learned.values.moved(seen.state, seen.action, target, self.step_size)
-        return Planned(moved, action)
+        return SarsaState(moved, action)
 
-    def values(self, learned: Planned) -> AbstractActionValues:
+    def values(self, learned: SarsaState) -> AbstractQFunction:
         return learned.values
 
 
-class DoubleQLearning(AbstractControl[Table]):
+class DoubleQLearning(AbstractControl[ActionValueTable]):
     r"""$y = r + \gamma\, Q_{1-i}(s', \arg\max_{a'} Q_i(s', a'))$ moves $Q_i$, i a fair coin.
 
     van Hasselt (2010), algorithm 1; Sutton and Barto (2018), section 6.7. One table chooses and the
@@ -228,24 +233,33 @@ class DoubleQLearning(AbstractControl[Table]):
     def num_draws(self) -> int:
         return 1
 
-    def init(self, values: Table) -> Table:
+    def init(self, values: ActionValueTable) -> ActionValueTable:
         return jax.tree.map(lambda x: jnp.stack([x, x]), values)
 
     def act(
-        self, learned: Table, state: Observed, first: Bool[Array, ""], draw: Float[Array, ""]
+        self,
+        learned: ActionValueTable,
+        state: Observed,
+        first: Bool[Array, ""],
+        draw: Float[Array, ""],
     ) -> Int[Array, ""]:
         del first
         mean = (learned.q[0, state] + learned.q[1, state]) / 2
         return drawn(self.exploration.probabilities(mean), draw)
 
     def update(
-        self, learned: Table, seen: Experience, draws: Float[Array, " draws"], *, discount: Scalar
-    ) -> Table:
+        self,
+        learned: ActionValueTable,
+        seen: Experience,
+        draws: Float[Array, " draws"],
+        *,
+        discount: Scalar,
+    ) -> ActionValueTable:
         chooses = (draws[0] >= 0.5).astype(jnp.int32)
         best = jnp.argmax(learned.q[chooses, seen.next_state])
         value = learned.q[1 - chooses, seen.next_state, best]
         target = bellman_target(seen.reward, value, seen.terminated, discount=discount)
         return learned.written((chooses, seen.state, seen.action), target, self.step_size)
 
-    def values(self, learned: Table) -> Table:
-        return Table(jnp.mean(learned.q, axis=0), jnp.sum(learned.visits, axis=0))
+    def values(self, learned: ActionValueTable) -> ActionValueTable:
+        return ActionValueTable(jnp.mean(learned.q, axis=0), jnp.sum(learned.visits, axis=0))

@@ -23,7 +23,7 @@ _TOLERANCE = 1e-10  # of the largest value
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Truth:
+class ControlOptimum:
     r"""`action_values`: $Q^*$. `optimum`: $\sum_s \mu_0(s) V^*(s)$.
 
     `reachable`: the states that are not terminal and that some policy comes to from $\mu_0$.
@@ -34,10 +34,10 @@ class Truth:
     reachable: Bool[np.ndarray, " states"]
 
 
-def truth(mdp: AbstractMDP) -> Truth:
+def control_optimum(mdp: AbstractMDP) -> ControlOptimum:
     """Solve the MDP; errors are those of `solve`."""
     found = solve(mdp, tolerance=max(1e-8, 4 * finest(mdp)))
-    return Truth(
+    return ControlOptimum(
         action_values=np.asarray(lookahead(mdp, found.values)),
         optimum=float(np.asarray(mdp.initial) @ found.values),
         reachable=_reachable(as_lists(mdp)),

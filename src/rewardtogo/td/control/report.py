@@ -35,7 +35,7 @@ def as_text(result: ControlResult, *, title: str, converges: bool | None) -> str
 
     `converges`: what the step sizes promise; None where there are none.
     """
-    value, optimum = result.value[:, -1], result.truth.optimum
+    value, optimum = result.value[:, -1], result.exact.optimum
     close = int(np.sum(value >= optimum - 0.01 * abs(optimum)))
     _, *changes = phases(result.problem)
     last = changes[-1][1] if changes else result.problem
@@ -83,7 +83,7 @@ def as_json(result: ControlResult) -> dict[str, Any]:
     return {
         "problem": result.problem.name,
         "discount": result.problem.mdp.discount,
-        "optimum": result.truth.optimum,
+        "optimum": result.exact.optimum,
         "optima": result.optimum.tolist(),
         "changes": [[step, form.name] for step, form in phases(result.problem) if step],
         "seconds": result.seconds,

@@ -20,18 +20,18 @@ from ...free_memory import require_room
 from ...tabular.mdp import AbstractMDP
 from ...tabular.problems.problem import Problem, phases
 from ...types import AnyArray
-from ..steps.dynamics import DRAWS, Dynamics, Place, dynamics
+from ..steps.dynamics import DRAWS, Dynamics, ProcessState, dynamics
 from ..values.action_values import untouched_table
 from .dyna import DynaQ, DynaQPlus
 from .one_step import AbstractControl
-from .optimum import Truth, greedy_returns, truth
+from .optimum import ControlOptimum, control_optimum, greedy_returns
 
 
 POINTS = 100
 """How often a run is looked at, at most."""
 
 
-class Tally(NamedTuple):
+class RunningCounts(NamedTuple):
     r"""Sums over a stretch of steps, and what the running episode has so far.
 
     `weight`: $\gamma^k$ after k steps of the running episode, and `earned` its discounted return.
@@ -45,15 +45,15 @@ class Tally(NamedTuple):
     earned: Float[Array, ""]
 
 
-class Walk(NamedTuple):
+class ControlState(NamedTuple):
     """What one seed carries from step to step."""
 
     learned: Any
-    place: Place
-    tally: Tally
+    place: ProcessState
+    tally: RunningCounts
 
 
-class Draws(NamedTuple):
+class RandomNumbers(NamedTuple):
     """Numbers for a step, uniform on [0, 1)."""
 
     act: Float[Array, ""]
@@ -61,7 +61,7 @@ class Draws(NamedTuple):
     process: Float[Array, "3"]
 
 
-class World(NamedTuple):
+class ControlProblem(NamedTuple):
     """What is acted in, and what is true there: $Q^*$, $V^* - Q^*$, and where one can come to."""
 
     dynamics: Dynamics
@@ -70,7 +70,7 @@ class World(NamedTuple):
     reachable: Bool[AnyArray, " states"]
 
 
-class Look(NamedTuple):
+class Snapshot(NamedTuple):
     """What is reported of one seed after a stretch of steps."""
 
     error: Float[Array, "*points"]
@@ -91,7 +91,7 @@ class ControlResult:
     since the point before, exploration included; NaN if none did. `regret`: the sum so far of
     $\gamma^{k}(V^*(s) - Q^*(s,a))$ over all steps, k counted from the episode's first.
     `reward`: the sum so far of rewards, not discounted. `optimum`: $\sum_s \mu_0(s) V^*(s)$. Of a
-    problem that changes all is held against what it was up to the point; `truth`: at the end.
+    problem that changes all is held against what it was up to the point; `exact`: at the end.
     """
 
     problem: Problem
@@ -104,7 +104,7 @@ class ControlResult:
     reward: Float[np.ndarray, "seeds points"]
     optimum: Float[np.ndarray, " points"]
     action_values: Float[np.ndarray, "seeds states actions"]
-    truth: Truth
+    exact: ControlOptimum
     seconds: float
 
 
@@ -149,9 +149,9 @@ def control(
     starts, forms = zip(*phases(problem), strict=True)
     ends, which = _points(starts, steps)
     limit = environment_of(problem).max_steps
-    truths = [truth(form.mdp) for form in forms]
+    truths = [control_optimum(form.mdp) for form in forms]
     worlds = [
-        world(dynamics(form.mdp, max_steps=limit), true)
+        control_problem(dynamics(form.mdp, max_steps=limit), true)
         for form, true in zip(forms, truths, strict=True)
     ]
     lengths = np.diff(ends, prepend=0)
@@ -177,7 +177,7 @@ def control(
         reward=np.cumsum(looks.reward, axis=1, dtype=float),
         optimum=np.array([true.optimum for true in truths])[which],
         action_values=learned,
-        truth=truths[-1],
+        exact=truths[-1],
         seconds=seconds,
     )
 
@@ -216,30 +216,32 @@ def _points(
     return ends, np.searchsorted(starts, ends, side="left") - 1
 
 
-def world(dynamics: Dynamics, true: Truth) -> World:
+def control_problem(dynamics: Dynamics, true: ControlOptimum) -> ControlProblem:
     """A process and its truth, in the program's own precision."""
     dtype = jnp.result_type(float)
     q = true.action_values
     gaps = q.max(axis=1, keepdims=True) - q
-    return World(dynamics, q.astype(dtype), gaps.astype(dtype), true.reachable)
+    return ControlProblem(dynamics, q.astype(dtype), gaps.astype(dtype), true.reachable)
 
 
 def program(method: AbstractControl, *, seeds: int):
     """A function of a key, of stretches, and of the initial value, compiled at first use.
 
-    A stretch is a `World` and how many steps are taken in it. Returned are the learned values
-    `[seeds, states, actions]` and a `Look` of `[seeds, stretches]`. It compiles once for each
-    length of a stretch.
+    A stretch is a `ControlProblem` and how many steps are taken in it. Returned are the learned
+    values `[seeds, states, actions]` and a `Snapshot` of `[seeds, stretches]`. It compiles once for
+    each length of a stretch.
     """
     dtype = jnp.result_type(float)
 
-    def begin(key, q, method, world):
+    def begin(key, q, method, control_problem):
         zero = jnp.zeros((), dtype)
-        place = world.dynamics.begin(jr.uniform(key, dtype=dtype))
+        place = control_problem.dynamics.begin(jr.uniform(key, dtype=dtype))
         table = untouched_table(q)
-        return Walk(method.init(table), place, Tally(zero, zero, zero, zero, zero + 1, zero))
+        return ControlState(
+            method.init(table), place, RunningCounts(zero, zero, zero, zero, zero + 1, zero)
+        )
 
-    def advance(length, walk, key, method, world):
+    def advance(length, walk, key, method, control_problem):
         zero = jnp.zeros((), dtype)
         tally = walk.tally._replace(episodes=zero, returns=zero, regret=zero, reward=zero)
         act, update, *process = jr.split(key, 2 + DRAWS)
@@ -249,14 +251,21 @@ def program(method: AbstractControl, *, seeds: int):
             [jr.uniform(k, (length,), dtype) for k in process],
         )
         step = lambda walk, draws: (
-            stepped(walk, Draws(draws[0], draws[1], jnp.stack(draws[2])), method, world),
+            stepped(
+                walk,
+                RandomNumbers(draws[0], draws[1], jnp.stack(draws[2])),
+                method,
+                control_problem,
+            ),
             None,
         )
         walk, _ = lax.scan(step, walk._replace(tally=tally), draws)
         q = method.values(walk.learned).q
-        error = jnp.max(jnp.where(world.reachable[:, None], jnp.abs(q - world.exact), 0))
+        error = jnp.max(
+            jnp.where(control_problem.reachable[:, None], jnp.abs(q - control_problem.exact), 0)
+        )
         greedy = jnp.argmax(q, axis=1).astype(jnp.int32)
-        return walk, Look(error, greedy, *walk.tally[:4])
+        return walk, Snapshot(error, greedy, *walk.tally[:4])
 
     start = jax.jit(spread(begin, seeds, shared=3))
     go = functools.cache(
@@ -272,8 +281,8 @@ def program(method: AbstractControl, *, seeds: int):
         terminal = here.dynamics.terminal[:, None]
         q = np.where(terminal, 0, np.full_like(here.exact, initial_value))
         walk, looks = start(jr.split(first, seeds), q, method, here), []
-        for key, (world, length) in zip(keys, stretches, strict=True):
-            walk, look = go(length)(walk, jr.split(key, seeds), method, world)
+        for key, (control_problem, length) in zip(keys, stretches, strict=True):
+            walk, look = go(length)(walk, jr.split(key, seeds), method, control_problem)
             looks.append(jax.tree.map(np.asarray, look))
         together = jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *looks)
         return np.asarray(values(walk, method)), together
@@ -281,21 +290,26 @@ def program(method: AbstractControl, *, seeds: int):
     return run
 
 
-def stepped(walk: Walk, draws: Draws, method: AbstractControl, world: World) -> Walk:
+def stepped(
+    walk: ControlState,
+    draws: RandomNumbers,
+    method: AbstractControl,
+    control_problem: ControlProblem,
+) -> ControlState:
     """One step: act, see, learn, and count."""
     learned, place, tally = walk
-    discount = world.dynamics.discount
+    discount = control_problem.dynamics.discount
     action = method.act(learned, place.state, place.time == 0, draws.act)
-    place, seen = world.dynamics.step(place, action, draws.process)
+    place, seen = control_problem.dynamics.step(place, action, draws.process)
     learned = method.update(learned, seen, draws.update, discount=discount)
     ended = seen.terminated | seen.truncated
     earned = tally.earned + tally.weight * seen.reward
-    tally = Tally(
+    tally = RunningCounts(
         tally.episodes + ended,
         tally.returns + jnp.where(ended, earned, 0),
-        tally.regret + tally.weight * jnp.asarray(world.gaps)[seen.state, action],
+        tally.regret + tally.weight * jnp.asarray(control_problem.gaps)[seen.state, action],
         tally.reward + seen.reward,
         jnp.where(ended, 1, tally.weight * discount),
         jnp.where(ended, 0, earned),
     )
-    return Walk(learned, place, tally)
+    return ControlState(learned, place, tally)

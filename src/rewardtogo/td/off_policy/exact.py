@@ -19,7 +19,7 @@ from ...tabular.mdp import AbstractMDP, TabularMDP
 from ...tabular.successors import dense
 from ...types import AnyArray
 from ..values.fixed_points import on_policy_distribution
-from .methods import AbstractOffPolicyMethod, Seen, Weights
+from .methods import AbstractOffPolicyMethod, OffPolicyStep, Weights
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ def _check_cover(target: np.ndarray, behaviour: np.ndarray) -> None:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Moments:
+class FeatureMoments:
     r"""$A$, $b$ and $C$ of `off_policy`, d, and $V^\pi$.
 
     `followon`: $E[F_t \mid S_t = s] = f(s)/d(s)$ with $f = d + \gamma P_\pi^\top f$, what emphatic
@@ -124,7 +124,7 @@ class Moments:
         return np.linalg.lstsq(self.a, self.b)[0]
 
 
-def moments(case: OffPolicyCase) -> Moments:
+def moments(case: OffPolicyCase) -> FeatureMoments:
     r"""$A = X^\top D (I - \gamma P_\pi) X$, $b = X^\top D r_\pi$, $C = X^\top D X$.
 
     Sutton and Barto (2018), sections 9.4 and 11.4 to 11.8.
@@ -140,7 +140,7 @@ def moments(case: OffPolicyCase) -> Moments:
     values = np.asarray(state_values(case.mdp, np.asarray(case.target)))
     visited = weighting > 1e-15  # what is left of 0 in a solve
     emphasis = np.linalg.solve(np.eye(len(live)) - discount * dynamics.T, weighting)
-    return Moments(
+    return FeatureMoments(
         a=x.T @ (weighting[:, None] * (x - discount * dynamics @ x)),
         b=x.T @ (weighting * reward),
         c=x.T @ (weighting[:, None] * x),
@@ -152,7 +152,7 @@ def moments(case: OffPolicyCase) -> Moments:
 
 
 def expected_step(
-    method: AbstractOffPolicyMethod, case: OffPolicyCase, exact: Moments
+    method: AbstractOffPolicyMethod, case: OffPolicyCase, exact: FeatureMoments
 ) -> Callable[[Weights], Weights]:
     r"""One step in the mean: the weights, and $\sum d(s) b(a \mid s) P(s' \mid s, a)$ of changes.
 
@@ -170,7 +170,9 @@ def expected_step(
     return step
 
 
-def _every_step(case: OffPolicyCase, exact: Moments) -> tuple[Seen, Float[np.ndarray, " steps"]]:
+def _every_step(
+    case: OffPolicyCase, exact: FeatureMoments
+) -> tuple[OffPolicyStep, Float[np.ndarray, " steps"]]:
     """All (s, a, s') that b meets, with their probabilities."""
     mdp = case.mdp if isinstance(case.mdp, TabularMDP) else dense(case.mdp)
     joint = exact.weighting[:, None] * np.asarray(case.behaviour)
@@ -180,7 +182,7 @@ def _every_step(case: OffPolicyCase, exact: Moments) -> tuple[Seen, Float[np.nda
         reward = np.asarray(mdp.reward)[state, action]
     else:
         reward = np.asarray(mdp.successor_reward)[state, action, successor]
-    seen = Seen(
+    seen = OffPolicyStep(
         exact.features[state],
         reward,
         exact.features[successor],

@@ -29,7 +29,7 @@ class Weights(NamedTuple):
     auxiliary: Float[Array, " features"]
 
 
-class Seen(NamedTuple):
+class OffPolicyStep(NamedTuple):
     r"""One step, of scalars but for the features.
 
     `next_features`: of the true successor; 0 where it is terminal. `ratio`: $\rho_t$. `followon`:
@@ -49,7 +49,7 @@ class AbstractOffPolicyMethod(eqx.Module):
     step_size: eqx.AbstractVar[Scalar]
 
     @abc.abstractmethod
-    def change(self, weights: Weights, seen: Seen, *, discount: Scalar) -> Weights:
+    def change(self, weights: Weights, seen: OffPolicyStep, *, discount: Scalar) -> Weights:
         """What this step adds to the weights."""
 
 
@@ -68,7 +68,7 @@ class OffPolicyTD(AbstractOffPolicyMethod):
     def __check_init__(self):
         validate.positive("step_size", self.step_size)
 
-    def change(self, weights: Weights, seen: Seen, *, discount: Scalar) -> Weights:
+    def change(self, weights: Weights, seen: OffPolicyStep, *, discount: Scalar) -> Weights:
         error = _error(weights.value, seen, discount)
         step = self.step_size * seen.ratio * error * seen.features
         return Weights(step, jnp.zeros_like(step))
@@ -90,7 +90,7 @@ class EmphaticTD(AbstractOffPolicyMethod):
     def __check_init__(self):
         validate.positive("step_size", self.step_size)
 
-    def change(self, weights: Weights, seen: Seen, *, discount: Scalar) -> Weights:
+    def change(self, weights: Weights, seen: OffPolicyStep, *, discount: Scalar) -> Weights:
         error = _error(weights.value, seen, discount)
         step = self.step_size * seen.followon * seen.ratio * error * seen.features
         return Weights(step, jnp.zeros_like(step))
@@ -117,7 +117,7 @@ class GTD2(AbstractOffPolicyMethod):
         validate.positive("step_size", self.step_size)
         validate.positive("auxiliary_step_size", self.auxiliary_step_size)
 
-    def change(self, weights: Weights, seen: Seen, *, discount: Scalar) -> Weights:
+    def change(self, weights: Weights, seen: OffPolicyStep, *, discount: Scalar) -> Weights:
         predicted = jnp.dot(weights.auxiliary, seen.features)
         slope = seen.features - discount * seen.next_features
         step = self.step_size * seen.ratio * predicted * slope
@@ -145,7 +145,7 @@ class TDC(AbstractOffPolicyMethod):
         validate.positive("step_size", self.step_size)
         validate.positive("auxiliary_step_size", self.auxiliary_step_size)
 
-    def change(self, weights: Weights, seen: Seen, *, discount: Scalar) -> Weights:
+    def change(self, weights: Weights, seen: OffPolicyStep, *, discount: Scalar) -> Weights:
         error = _error(weights.value, seen, discount)
         correction = discount * jnp.dot(weights.auxiliary, seen.features) * seen.next_features
         step = self.step_size * seen.ratio * (error * seen.features - correction)
@@ -161,14 +161,16 @@ METHODS: dict[str, type[OffPolicyTD] | type[EmphaticTD] | type[GTD2] | type[TDC]
 """By the names that the command takes."""
 
 
-def _error(value: Float[Array, " features"], seen: Seen, discount: Scalar) -> Float[Array, ""]:
+def _error(
+    value: Float[Array, " features"], seen: OffPolicyStep, discount: Scalar
+) -> Float[Array, ""]:
     r"""$\delta_t$."""
     after = jnp.dot(value, seen.next_features)
     return seen.reward + discount * after - jnp.dot(value, seen.features)
 
 
 def _auxiliary(
-    step_size: Scalar, weights: Weights, seen: Seen, discount: Scalar
+    step_size: Scalar, weights: Weights, seen: OffPolicyStep, discount: Scalar
 ) -> Float[Array, " features"]:
     """What both gradient methods add to v."""
     error = _error(weights.value, seen, discount)

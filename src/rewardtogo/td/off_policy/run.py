@@ -17,9 +17,9 @@ from ... import validate
 from ...devices import side_by_side, spread
 from ...free_memory import require_room
 from ...types import AnyArray
-from ..steps.dynamics import DRAWS, Dynamics, Place, dynamics
-from .exact import Moments, OffPolicyCase, expected_step, moments
-from .methods import AbstractOffPolicyMethod, Seen, Weights
+from ..steps.dynamics import DRAWS, Dynamics, ProcessState, dynamics
+from .exact import FeatureMoments, OffPolicyCase, expected_step, moments
+from .methods import AbstractOffPolicyMethod, OffPolicyStep, Weights
 
 
 class Updates(enum.Enum):
@@ -44,7 +44,7 @@ class OffPolicyPrediction:
     auxiliary: Float[np.ndarray, "step_sizes seeds points features"]
     value_error: Float[np.ndarray, "step_sizes seeds points"]
     projected_error: Float[np.ndarray, "step_sizes seeds points"]
-    exact: Moments
+    exact: FeatureMoments
 
 
 def off_policy_prediction(
@@ -106,7 +106,7 @@ def off_policy_prediction(
 class _Tables(eqx.Module):
     """What sampled runs share; `behaviour` is cumulative over actions."""
 
-    world: Dynamics
+    process: Dynamics
     behaviour: Float[AnyArray, "states actions"]
     ratio: Float[AnyArray, "states actions"]
     features: Float[AnyArray, "states features"]
@@ -114,7 +114,7 @@ class _Tables(eqx.Module):
 
 
 class _Run(NamedTuple):
-    place: Place
+    place: ProcessState
     followon: Float[Array, ""]
     weights: Weights
 
@@ -148,7 +148,7 @@ def _sampled(
 
         first, *rest = jr.split(key, 2)
         weights = Weights(jnp.asarray(tables.start), jnp.zeros_like(tables.start))
-        begun = _Run(tables.world.begin(jr.uniform(first)), jnp.ones(()), weights)
+        begun = _Run(tables.process.begin(jr.uniform(first)), jnp.ones(()), weights)
         return lax.scan(until_point, begun, jr.split(rest[0], points))[1]
 
     sizes = jnp.repeat(jnp.asarray(step_sizes), len(keys))
@@ -160,11 +160,11 @@ def _stepped(
     run: _Run, draws: Float[Array, "4"], method: AbstractOffPolicyMethod, tables: _Tables
 ) -> _Run:
     """One step of the behaviour, and what is learned from it."""
-    state, discount = run.place.state, tables.world.discount
+    state, discount = run.place.state, tables.process.discount
     features, ratio = jnp.asarray(tables.features), jnp.asarray(tables.ratio)
     action = jnp.sum(jnp.asarray(tables.behaviour)[state] <= draws[0], dtype=jnp.int32)
-    place, step = tables.world.step(run.place, action, draws[1:])
-    seen = Seen(
+    place, step = tables.process.step(run.place, action, draws[1:])
+    seen = OffPolicyStep(
         features[state],
         step.reward,
         features[step.next_state],
@@ -179,7 +179,7 @@ def _stepped(
 def _expected(
     method: AbstractOffPolicyMethod,
     case: OffPolicyCase,
-    exact: Moments,
+    exact: FeatureMoments,
     step_sizes: Sequence[float],
     points: int,
     stretch: int,

@@ -155,7 +155,7 @@ def predict_environment(
 
     **Arguments:** `method`: `TD0`, `NStepTD` or `MonteCarlo`, this one with every visit and, as a
     rule, `step_decay=0`; its own step size is not used. `environment`: one with a single action,
-    `Followed`. `max_steps`: an episode is truncated after so many.
+    `FixedPolicyEnvironment`. `max_steps`: an episode is truncated after so many.
     **Raises:** `ValueError` for a number out of range, an environment in which there is something
     to choose, a function of observations of another width, and more than there is room for.
     """

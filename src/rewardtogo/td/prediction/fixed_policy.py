@@ -26,14 +26,14 @@ Policy = Callable[[Float[Array, " dims"]], Int[Array, ""]]
 """The action for an observation."""
 
 
-class Following(eqx.Module):
+class FixedPolicyState(eqx.Module):
     """The state inside, and what is observed of it."""
 
     inner: Any
     observation: Float[Array, " dims"]
 
 
-class Followed(AbstractEnvironment[Following]):
+class FixedPolicyEnvironment(AbstractEnvironment[FixedPolicyState]):
     """The environment inside, with the policy's action in place of the one given, action 0.
 
     `anywhere`: whether episodes begin uniformly within the bounds of the observation, which there
@@ -54,22 +54,24 @@ class Followed(AbstractEnvironment[Following]):
         """One action."""
         return gym.spaces.Discrete(1)
 
-    def reset(self, key: PRNGKeyArray) -> tuple[Following, Float[Array, " dims"]]:
+    def reset(self, key: PRNGKeyArray) -> tuple[FixedPolicyState, Float[Array, " dims"]]:
         """As the environment inside, or anywhere."""
         if not self.anywhere:
             inner, observation = self.env.reset(key)
-            return Following(inner, observation), observation
+            return FixedPolicyState(inner, observation), observation
         space = self.env.observation_space
         assert isinstance(space, gym.spaces.Box)
         low, high = jnp.asarray(space.low), jnp.asarray(space.high)
         observation = jr.uniform(key, space.shape, low.dtype, low, high)
-        return Following(self.env.state_from_vector(observation), observation), observation
+        return FixedPolicyState(self.env.state_from_vector(observation), observation), observation
 
-    def step(self, state: Following, action: Shaped[Array, ""]) -> tuple[Following, Step]:
+    def step(
+        self, state: FixedPolicyState, action: Shaped[Array, ""]
+    ) -> tuple[FixedPolicyState, Step]:
         """Do as the policy says."""
         del action
         inner, step = self.env.step(state.inner, self.policy(state.observation))
-        return Following(inner, step.observation), step
+        return FixedPolicyState(inner, step.observation), step
 
 
 def returns_from(

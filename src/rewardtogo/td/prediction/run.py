@@ -22,7 +22,7 @@ from ...tabular.exact.evaluation import state_values
 from ...tabular.mdp import AbstractMDP
 from ...tabular.problems.problem import Problem
 from ...types import AnyArray
-from ..steps.dynamics import DRAWS, Dynamics, Place, dynamics
+from ..steps.dynamics import DRAWS, Dynamics, ProcessState, dynamics
 from ..values.fixed_points import on_policy_distribution
 from ..values.state_values import AbstractValues, TabularValues
 from .averaging import Averaging
@@ -110,20 +110,20 @@ def predict(
     _check_numbers(episodes, seeds, seed)
     policy = _checked_policy(policy, mdp)
     exact = np.asarray(state_values(mdp, policy))
-    world = dynamics(mdp, max_steps=max_steps)
-    visited = _visited(world, policy)
-    _check_ending(method, world, visited)
+    process = dynamics(mdp, max_steps=max_steps)
+    visited = _visited(process, policy)
+    _check_ending(method, process, visited)
     counted = visited & ~np.asarray(mdp.terminal)
     share = counted if averaging is Averaging.STATES else on_policy_distribution(mdp, policy)
-    learner = _checked_values(values, world, initial_value)
+    learner = _checked_values(values, process, initial_value)
     _check_room(method, learner, len(sizes), seeds, episodes, max_steps)
-    setting = _setting(world, policy, exact, share / share.sum(), learner)
+    setting = _setting(process, policy, exact, share / share.sum(), learner)
     runs = _runs(method, setting, sizes, jr.split(jr.key(seed), seeds), episodes)
     shaped = lambda x: np.asarray(x).reshape(len(sizes), seeds, *x.shape[1:])
     return Prediction(
         step_sizes=sizes,
         errors=shaped(runs.errors),
-        values=np.where(world.terminal, 0, shaped(runs.values)),
+        values=np.where(process.terminal, 0, shaped(runs.values)),
         weights=jax.tree.map(shaped, runs.weights),
         exact=exact,
         counted=counted,
@@ -134,7 +134,7 @@ def predict(
 class _Setting(eqx.Module):
     """What all runs share; `policy` is cumulative over actions, `share` weighs the errors."""
 
-    world: Dynamics
+    process: Dynamics
     policy: Float[AnyArray, "states actions"]
     exact: Float[AnyArray, " states"]
     share: Float[AnyArray, " states"]
@@ -153,7 +153,7 @@ class _Runs(NamedTuple):
 class _Run(NamedTuple):
     """One run under way: `episode` have ended, `block` of uniform numbers were used up."""
 
-    place: Place
+    place: ProcessState
     estimate: Estimate
     errors: Float[Array, " episodes"]
     truncated: Int[Array, ""]
@@ -181,13 +181,13 @@ def _runs(
 
 
 def _run(method: AbstractPredictor, setting: _Setting, key: Key[Array, ""], episodes: int) -> _Run:
-    world, zero = setting.world, jnp.zeros((), jnp.int32)
+    process, zero = setting.process, jnp.zeros((), jnp.int32)
 
     def step(carry):
         draws, i, run = carry
         action = jnp.sum(jnp.asarray(setting.policy)[run.place.state] <= draws[i, 1], dtype=int)
-        place, seen = world.step(run.place, action.astype(jnp.int32), draws[i, 2:])
-        estimate = method.observe(run.estimate, seen, world.discount, setting.values)
+        place, seen = process.step(run.place, action.astype(jnp.int32), draws[i, 2:])
+        estimate = method.observe(run.estimate, seen, process.discount, setting.values)
         ended = seen.terminated | seen.truncated
         error = lax.cond(
             ended, lambda w: _error(w, setting), lambda w: jnp.zeros(()), estimate.weights
@@ -206,8 +206,8 @@ def _run(method: AbstractPredictor, setting: _Setting, key: Key[Array, ""], epis
 
     weights = setting.values.init(jr.fold_in(key, _WEIGHTS))
     start = _Run(
-        world.begin(jr.uniform(jr.fold_in(key, 0))),
-        method.init(setting.values, weights, max_steps=world.max_steps),
+        process.begin(jr.uniform(jr.fold_in(key, 0))),
+        method.init(setting.values, weights, max_steps=process.max_steps),
         jnp.zeros(episodes, setting.exact.dtype),
         *(zero, zero, zero),
     )
@@ -220,7 +220,7 @@ def _error(weights: Any, setting: _Setting) -> Float[Array, ""]:
 
 
 def _setting(
-    world: Dynamics,
+    process: Dynamics,
     policy: np.ndarray,
     exact: np.ndarray,
     share: np.ndarray,
@@ -229,7 +229,7 @@ def _setting(
     cumulative = np.cumsum(policy, axis=1)
     dtype = jnp.result_type(float)
     return _Setting(
-        world,
+        process,
         (cumulative / cumulative[:, -1:]).astype(dtype),
         exact.astype(dtype),
         share.astype(dtype),
@@ -239,31 +239,31 @@ def _setting(
 
 def _checked_values(
     values: AbstractValues | None,
-    world: Dynamics,
+    process: Dynamics,
     initial_value: float | Float[AnyArray, " given"],
 ) -> AbstractValues:
-    initial = spread_value(initial_value, world.num_states)
+    initial = spread_value(initial_value, process.num_states)
     if values is None:
-        return TabularValues(np.where(world.terminal, 0, initial).astype(jnp.result_type(float)))
-    if values.num_states != world.num_states:
+        return TabularValues(np.where(process.terminal, 0, initial).astype(jnp.result_type(float)))
+    if values.num_states != process.num_states:
         raise ValueError(
             f"features of the wrong width: `values` are of {values.num_states} states and the "
-            f"problem has {world.num_states}."
+            f"problem has {process.num_states}."
         )
     if initial.any():
         raise ValueError("`initial_value` is for a table: other values have their own weights.")
     return values
 
 
-def _visited(world: Dynamics, policy: np.ndarray) -> np.ndarray:
+def _visited(process: Dynamics, policy: np.ndarray) -> np.ndarray:
     """The states that an episode of `policy` can meet, terminal ones included."""
-    probability = np.diff(world.cumulative, axis=1, prepend=0)
+    probability = np.diff(process.cumulative, axis=1, prepend=0)
     possible = (probability > 0) & (policy.reshape(-1, 1) > 0)
-    visited = np.diff(world.initial, prepend=0) > 0
+    visited = np.diff(process.initial, prepend=0) > 0
     while True:
-        going = possible & np.repeat(visited & ~world.terminal, world.num_actions)[:, None]
+        going = possible & np.repeat(visited & ~process.terminal, process.num_actions)[:, None]
         more = visited.copy()
-        more[np.asarray(world.successor)[going]] = True
+        more[np.asarray(process.successor)[going]] = True
         if (more == visited).all():
             return visited
         visited = more
@@ -322,8 +322,8 @@ def _check_room(
     )
 
 
-def _check_ending(method: AbstractPredictor, world: Dynamics, visited: np.ndarray) -> None:
-    if isinstance(method, MonteCarlo) and not np.any(visited & world.terminal):
+def _check_ending(method: AbstractPredictor, process: Dynamics, visited: np.ndarray) -> None:
+    if isinstance(method, MonteCarlo) and not np.any(visited & process.terminal):
         raise ValueError(
             "Monte Carlo learns from episodes that end, and under this policy none does: take a "
             "method of temporal differences."

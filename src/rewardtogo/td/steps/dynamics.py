@@ -33,7 +33,7 @@ class Experience(NamedTuple):
     truncated: Bool[Array, ""]
 
 
-class Place(NamedTuple):
+class ProcessState(NamedTuple):
     """Where the process is, and how many steps its episode has taken."""
 
     state: Int[Array, ""]
@@ -58,13 +58,13 @@ class Dynamics(eqx.Module):
         """|S|, terminal states included."""
         return len(self.terminal)
 
-    def begin(self, draw: Float[Array, ""]) -> Place:
+    def begin(self, draw: Float[Array, ""]) -> ProcessState:
         """s₀ ∼ μ₀, from one number that is uniform on [0, 1)."""
-        return Place(_index(jnp.asarray(self.initial), draw), jnp.zeros((), jnp.int32))
+        return ProcessState(_index(jnp.asarray(self.initial), draw), jnp.zeros((), jnp.int32))
 
     def step(
-        self, place: Place, action: Int[Array, ""], draws: Float[Array, "3"]
-    ) -> tuple[Place, Experience]:
+        self, place: ProcessState, action: Int[Array, ""], draws: Float[Array, "3"]
+    ) -> tuple[ProcessState, Experience]:
         """s' ∼ P(· | s, a); where the episode ends, the place returned is the next one's first.
 
         `draws` are uniform on [0, 1).
@@ -80,7 +80,7 @@ class Dynamics(eqx.Module):
         time = place.time + 1
         truncated = (time >= self.max_steps) & ~terminated
         seen = Experience(place.state, action, reward, successor, terminated, truncated)
-        going = Place(successor, time)
+        going = ProcessState(successor, time)
         # A branch: to look for a first state goes through all of them, and few steps need one.
         after = lax.cond(terminated | truncated, lambda: self.begin(draws[2]), lambda: going)
         return after, seen

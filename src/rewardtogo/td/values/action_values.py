@@ -15,7 +15,7 @@ Observed = Shaped[Array, "..."]
 """The number of a state, or what is observed of it."""
 
 
-class AbstractActionValues(eqx.Module):
+class AbstractQFunction(eqx.Module):
     """Q as something that can be asked and moved."""
 
     @abc.abstractmethod
@@ -33,7 +33,7 @@ class AbstractActionValues(eqx.Module):
         r"""$Q(s, a)$ moved toward `target` by $\alpha_n$, and the update counted."""
 
 
-class Table(AbstractActionValues):
+class ActionValueTable(AbstractQFunction):
     r"""A number for each pair: $Q(s,a) \leftarrow Q(s,a) + \alpha_n (y - Q(s,a))$.
 
     n counts the updates of that pair. `tables` is no axis, or 2 for double Q-learning.
@@ -51,7 +51,7 @@ class Table(AbstractActionValues):
         action: Int[Array, ""],
         target: Float[Array, ""],
         step_size: AbstractStepSize,
-    ) -> "Table":
+    ) -> "ActionValueTable":
         return self.written((state, action), target, step_size)
 
     def written(
@@ -59,15 +59,15 @@ class Table(AbstractActionValues):
         place: tuple[Shaped[Array, ""], ...],
         target: Float[Array, ""],
         step_size: AbstractStepSize,
-    ) -> "Table":
+    ) -> "ActionValueTable":
         """The entry at `place`, of one of several tables where there are, moved to the target."""
         visits = self.visits[place] + 1
         moved = self.q[place] + step_size(visits) * (target - self.q[place])
         # Else XLA computes one write from the other's table, and copies that at every step.
         moved, visits = lax.optimization_barrier((moved, visits))
-        return Table(self.q.at[place].set(moved), self.visits.at[place].set(visits))
+        return ActionValueTable(self.q.at[place].set(moved), self.visits.at[place].set(visits))
 
 
-def untouched_table(q: Float[Array, "states actions"]) -> Table:
+def untouched_table(q: Float[Array, "states actions"]) -> ActionValueTable:
     """These action values, with no update of any."""
-    return Table(q, jnp.zeros_like(q))
+    return ActionValueTable(q, jnp.zeros_like(q))

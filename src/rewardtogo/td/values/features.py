@@ -223,7 +223,7 @@ class Polynomial(AbstractFeatures):
         return jnp.prod(powers[np.arange(self.dims), _exponents(self.degree, self.dims)], axis=1)
 
 
-class Table(AbstractFeatures):
+class FeatureTable(AbstractFeatures):
     """A row of a matrix for each state: features by hand. The observation is the state's number.
 
     **Raises:** `ValueError` for what is no matrix, is empty, or is not finite.

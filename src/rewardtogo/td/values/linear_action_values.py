@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
 from ..steps.step_sizes import AbstractStepSize
-from .action_values import AbstractActionValues
+from .action_values import AbstractQFunction
 from .features import AbstractFeatures, nonzero
 
 
-class LinearActionValues(AbstractActionValues):
+class LinearActionValues(AbstractQFunction):
     r"""Weights of each action over the same features; `linear_action_values` builds it.
 
     $$w_a \leftarrow w_a + \alpha_n\,(y - Q(s, a))\; c \odot x(s)$$

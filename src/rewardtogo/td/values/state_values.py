@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from ... import validate
 from ...nn.mlp import MLP, mlp, orthogonal
 from ...types import AnyArray
-from .features import AbstractFeatures, Table, TileCoding
+from .features import AbstractFeatures, FeatureTable, TileCoding
 
 
 # Tiles from which on it pays to look up the active ones. On a CPU a scattered sum costs about 1 µs,
@@ -252,7 +252,7 @@ def _check_dims(features: AbstractFeatures, observations: Float[AnyArray, "state
             f"features of the wrong width: they are of observations of {features.dims} numbers; "
             f"`observations` has shape {observations.shape}, of states and numbers."
         )
-    if isinstance(features, Table) and observations.max() >= len(features.matrix):
+    if isinstance(features, FeatureTable) and observations.max() >= len(features.matrix):
         raise ValueError(
             f"features of the wrong width: `matrix` has {len(features.matrix)} rows, and the "
             f"states go up to {observations.max():g}."
