@@ -26,16 +26,16 @@ from rewardtogo.figures import new_figure, save_figure
 from rewardtogo.files import read_json
 from rewardtogo.nn.policies import EntropicPolicy, SamplingBehaviour
 from rewardtogo.recipes import REINFORCERecipe
-from rewardtogo.recipes.ingredients import Ingredients
 from rewardtogo.runs.evaluation import evaluation_from_json
-from rewardtogo.runs.fit import fit
+from rewardtogo.runs.fit import run as fit_settings
 from rewardtogo.runs.folder import RunFolder
 from rewardtogo.runs.learning_curves import TRAINED
 from rewardtogo.runs.metrics import read_rows
 from rewardtogo.runs.settings import RunSettings, Settings
-from rewardtogo.sources.episodes import Episodes
+from rewardtogo.sources.collectors.episodes import Episodes
 from rewardtogo.sources.task import make_task
 from rewardtogo.statistics import CurveBand, curve_band
+from rewardtogo.training.loop import Loop
 from rewardtogo.training.train import build_program, train
 from rewardtogo.types import EpisodeBatch
 
@@ -68,8 +68,8 @@ def recipe(baseline: Baseline, *, total_steps: int = STEPS) -> REINFORCERecipe:
 def run(baseline: Baseline) -> RunFolder:
     """The finished run of a baseline, trained where there is none."""
     path = RUNS / baseline.value
-    settings = Settings("reinforce", ENVIRONMENT, recipe(baseline), RunSettings(seeds=SEEDS))
-    fit(settings, run_dir=path, resume=path.exists())
+    settings = Settings(recipe(baseline), ENVIRONMENT, RunSettings(seeds=SEEDS))
+    fit_settings(settings, run_dir=path, resume=path.exists())
     return RunFolder.open_(path)
 
 
@@ -86,7 +86,7 @@ FORMS = {
 }
 
 
-def _built(algorithm: REINFORCE) -> Ingredients:
+def _built(algorithm: REINFORCE) -> Loop:
     return dataclasses.replace(REINFORCERecipe(), algorithm=algorithm).build(
         make_task(ENVIRONMENT, num_seeds=1, run_seed=0)
     )
@@ -94,7 +94,7 @@ def _built(algorithm: REINFORCE) -> Ingredients:
 
 def scatter(policy: EntropicPolicy, key: Key[Array, ""]) -> dict[str, Scatter]:
     """Measure every form on the same `BATCHES` batches of one policy."""
-    source = _built(REINFORCE()).source
+    source = _built(REINFORCE()).source.collector
     assert isinstance(source, Episodes)
     behaviour = SamplingBehaviour(policy)
 
@@ -132,13 +132,13 @@ def _warm(form: REINFORCE, policy: EntropicPolicy, gathered, key: Key[Array, ""]
 
 def policy_after(total_steps: int) -> EntropicPolicy:
     """CartPole's policy after so many steps of REINFORCE; untrained for 0."""
-    ingredients = _built(REINFORCE())
+    loop = _built(REINFORCE())
     if total_steps == 0:
-        return ingredients.models(jr.key(0))
-    program = build_program(*ingredients, keys=jr.key(0)[None])
-    reports = train(program, ingredients.source, total_steps=total_steps, report_every=total_steps)
+        return loop.models(jr.key(0))
+    program = build_program(loop, keys=jr.key(0)[None])
+    reports = train(program, total_steps=total_steps, report_every=total_steps)
     *_, last = reports
-    return jax.tree.map(lambda x: x[0], last.state.algorithm.trainable.model)
+    return jax.tree.map(lambda x: x[0], last.state.learner.trainable.model)
 
 
 def curve(folder: RunFolder) -> CurveBand:

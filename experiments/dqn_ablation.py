@@ -20,7 +20,7 @@ from rewardtogo.cli.flags import parse
 from rewardtogo.devices import prepare
 from rewardtogo.figures import new_figure, save_figure
 from rewardtogo.recipes import DQNRecipe, default_recipe
-from rewardtogo.runs.fit import fit
+from rewardtogo.runs.fit import run as fit_settings
 from rewardtogo.runs.folder import RunFolder
 from rewardtogo.runs.metrics import read_rows
 from rewardtogo.runs.settings import RunSettings, Settings
@@ -88,7 +88,7 @@ class Options:
             eval_every=max(1, self.steps // EVALUATIONS),
             eval_episodes=EPISODES,
         )
-        return Settings("dqn", self.env, recipe, run)
+        return Settings(recipe, self.env, run)
 
 
 def train(options: Options, variant: str) -> None:
@@ -96,7 +96,7 @@ def train(options: Options, variant: str) -> None:
     folder = options.folder(variant)
     if not folder.evaluation.exists():
         print(f"{variant}: {VARIANTS[variant] or 'as tuned'}", flush=True)
-        fit(options.settings(variant), run_dir=folder.path, resume=folder.path.exists())
+        fit_settings(options.settings(variant), run_dir=folder.path, resume=folder.path.exists())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,9 +18,9 @@ from rewardtogo import validate
 from rewardtogo.algorithms.ppo import Objective
 from rewardtogo.algorithms.reinforce import Baseline
 from rewardtogo.devices import prepare
-from rewardtogo.recipes import Recipe, default_recipe
+from rewardtogo.recipes import ActingRecipe, default_recipe
 from rewardtogo.runs.evaluation import Evaluation
-from rewardtogo.runs.fit import fit
+from rewardtogo.runs.fit import run as fit_settings
 from rewardtogo.runs.folder import RunFolder
 from rewardtogo.runs.learning_curves import learning_curves
 from rewardtogo.runs.metrics import read_rows
@@ -53,7 +53,7 @@ def _check(
     algorithm: str,
     environment: str,
     threshold: float,
-    recipe: Recipe | None = None,
+    recipe: ActingRecipe | None = None,
     *,
     every_seed: bool = False,
     backend: Backend = "auto",
@@ -61,10 +61,10 @@ def _check(
 ) -> Check:
     recipe = recipe or default_recipe(algorithm, environment)
     run = RunSettings(seeds=seeds, backend=backend)
-    return Check(Settings(algorithm, environment, recipe, run), threshold, every_seed)
+    return Check(Settings(recipe, environment, run), threshold, every_seed)
 
 
-def _changed(recipe: Recipe, **algorithm: object) -> Recipe:
+def _changed(recipe: ActingRecipe, **algorithm: object) -> ActingRecipe:
     changed = dataclasses.replace(recipe.algorithm, **algorithm)  # pyright: ignore
     return dataclasses.replace(recipe, algorithm=changed)  # pyright: ignore
 
@@ -155,7 +155,7 @@ def train(name: str, *, anew: bool = False) -> RunFolder:
     path = RUNS / name
     if anew:
         shutil.rmtree(path, ignore_errors=True)
-    fit(CHECKS[name].settings, run_dir=path, resume=path.exists())
+    fit_settings(CHECKS[name].settings, run_dir=path, resume=path.exists())
     return RunFolder.open_(path)
 
 

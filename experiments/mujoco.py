@@ -20,15 +20,15 @@ from experiments.finished import found_in, seconds_of
 from rewardtogo import PPO, TRPO, validate
 from rewardtogo.devices import prepare
 from rewardtogo.files import read_json, write_bytes, write_json
-from rewardtogo.recipes import PPORecipe, Recipe, TRPORecipe
+from rewardtogo.recipes import ActingRecipe, PPORecipe, TRPORecipe
 from rewardtogo.runs.evaluation import Evaluation, evaluation
-from rewardtogo.runs.fit import fit
+from rewardtogo.runs.fit import run as fit_settings
 from rewardtogo.runs.folder import RunFolder
 from rewardtogo.runs.learning_curves import learning_curves
 from rewardtogo.runs.metrics import read_rows
 from rewardtogo.runs.settings import RunSettings, Settings
 from rewardtogo.statistics import stratified_bootstrap
-from rewardtogo.training.evaluate import EvaluatedEpisodes
+from rewardtogo.training.evaluate import Measured
 
 
 SEEDS, PEER_SEEDS = 5, 3
@@ -40,7 +40,7 @@ PEERS_PYTHON = ROOT / ".venv-peers-torch" / "bin" / "python"
 PEER = ROOT / "benchmarks" / "peers" / "mujoco_sb3.py"
 
 # SB3's and sb3-contrib's defaults. SB3's value error has no half, so ours is weighed twice.
-RECIPES: dict[str, Recipe] = {
+RECIPES: dict[str, ActingRecipe] = {
     "ppo": PPORecipe(
         algorithm=PPO(
             learning_rate=3e-4,
@@ -110,7 +110,7 @@ class Comparison:
     def settings(self) -> Settings:
         """Of our run."""
         run = RunSettings(seeds=SEEDS, eval_episodes=EPISODES)
-        return Settings(self.algorithm, self.environment, RECIPES[self.algorithm], run)
+        return Settings(RECIPES[self.algorithm], self.environment, run)
 
     def finished(self) -> bool:
         """Whether both are trained and evaluated."""
@@ -131,7 +131,7 @@ COMPARISONS = {
 def train(comparison: Comparison) -> None:
     """Ours, all seeds at once; then the peer's, one after another."""
     path = comparison.ours.path
-    fit(comparison.settings, run_dir=path, resume=path.exists())
+    fit_settings(comparison.settings, run_dir=path, resume=path.exists())
     for seed in range(PEER_SEEDS):
         _train_peer(comparison, seed)
     _gather(comparison)
@@ -169,7 +169,7 @@ def _gather(comparison: Comparison) -> None:
         {"algorithm": comparison.algorithm, "environment": comparison.environment},
     )
     column = lambda name: np.array([result[name] for result in found])
-    episodes = EvaluatedEpisodes(column("returns"), column("lengths"))
+    episodes = Measured(column("returns"), {}, column("lengths"))
     summary = evaluation(episodes, range(PEER_SEEDS), column("steps"))
     write_json(folder.evaluation, summary.to_json())
 

@@ -18,7 +18,8 @@ from safetensors.numpy import load_file
 
 import rewardtogo as rtg
 from rewardtogo.runs import checkpoint
-from rewardtogo.runs.settings import Settings
+from rewardtogo.runs.fit import run as fit_settings
+from rewardtogo.runs.settings import RunSettings, Settings
 
 
 @functools.cache
@@ -57,14 +58,14 @@ def short_run(total_steps: int = 640, *, environment: str = "CartPole-v1", **run
         total_steps=total_steps,
     )
     given: dict[str, Any] = {"seeds": 2, "eval_episodes": 3, "report_every": 64} | run
-    return Settings("ppo", environment, recipe, rtg.RunSettings(**given))
+    return Settings(recipe, environment, RunSettings(**given))
 
 
 @functools.cache
 def finished_run() -> Path:
     """A run that all may read and none may change."""
     path = scratch() / "finished"
-    rtg.fit(short_run(eval_every=128), run_dir=path, quiet=True)
+    fit_settings(short_run(eval_every=128), run_dir=path, quiet=True)
     return path
 
 

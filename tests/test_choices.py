@@ -14,7 +14,8 @@ import rewardtogo as rtg
 from own_choices import STEPS, HostDoors
 from quick_compiles import quick_compiles  # noqa: F401
 from rewardtogo.recipes import RECIPES
-from rewardtogo.runs.settings import Settings
+from rewardtogo.runs.fit import run as fit_settings
+from rewardtogo.runs.settings import RunSettings, Settings
 from rewardtogo.sources.task import make_task
 from rewardtogo.spaces import action_mask
 from rewardtogo.training.train import build_program, train
@@ -45,8 +46,8 @@ def doors(name: str = "own_choices:Doors", **arguments: Any):
 
 def reports(recipe: Any, task: Any) -> list[rtg.Report]:
     ingredients = recipe.build(task)
-    program = build_program(*ingredients, keys=jr.split(jr.key(0), 1))
-    return list(train(program, ingredients.source, total_steps=64, report_every=32))
+    program = build_program(ingredients, keys=jr.split(jr.key(0), 1))
+    return list(train(program, total_steps=64, report_every=32))
 
 
 @pytest.mark.parametrize("algorithm", UPDATES)
@@ -81,8 +82,8 @@ def test_a_mask_is_not_normalised():
     found = reports(recipe, doors())
     assert found[-1].metrics["rollout/ep_rew_mean"][0] >= 0
     ingredients = recipe.build(doors())
-    state = jax.tree.map(lambda x: x[0], found[-1].state.algorithm)
-    scaling = ingredients.algorithm._scaling(state)  # pyright: ignore[reportAttributeAccessIssue]
+    state = jax.tree.map(lambda x: x[0], found[-1].state.learner)
+    scaling = ingredients.learner._scaling(state)  # pyright: ignore[reportAttributeAccessIssue]
     seen = np.array([[1, 0, 1, 0, 1, 2.0, 0.0], [0, 0, 1, 1, 0, 0.0, 1.0]], np.float32)
     scaled = np.asarray(scaling(jnp.asarray(seen)))
     mean, variance = np.asarray(state.observation.mean), np.asarray(state.observation.variance)
@@ -94,8 +95,8 @@ def test_a_mask_is_not_normalised():
 def test_ppo_learns_behind_a_mask_and_its_mode_keeps_to_it(name, tmp_path):
     """Training, evaluation, a saved policy: never a locked door."""
     recipe = small("ppo", total_steps=320)
-    settings = Settings("ppo", name, recipe, rtg.RunSettings(seeds=1, eval_episodes=5))
-    result = rtg.fit(settings, run_dir=tmp_path / "run", quiet=True)
+    settings = Settings(recipe, name, RunSettings(seeds=1, eval_episodes=5))
+    result = fit_settings(settings, run_dir=tmp_path / "run", quiet=True)
     assert 0 <= result.evaluation.means[0] <= STEPS
     policy, env = rtg.load(tmp_path / "run"), HostDoors((4,))
     first = env.action_space.start if name.endswith("-v0") else 0

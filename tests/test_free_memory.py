@@ -11,7 +11,7 @@ from rewardtogo.training.train import build_program
 from short_runs import compile_cache  # noqa: F401
 
 
-def source_and_task(algorithm, environment, buffer_size, seeds=3, backend: Backend = "auto"):
+def buffer_and_task(algorithm, environment, buffer_size, seeds=3, backend: Backend = "auto"):
     recipe = dataclasses.replace(
         rtg.default_recipe(algorithm, environment),
         buffer_size=buffer_size,
@@ -20,17 +20,17 @@ def source_and_task(algorithm, environment, buffer_size, seeds=3, backend: Backe
         num_steps=4,
     )
     task = make_task(environment, num_seeds=seeds, run_seed=0, backend=backend)
-    return recipe.build(task).source, task, recipe
+    return recipe.build(task).source.buffer, task, recipe
 
 
-def counted(source, task, monkeypatch):
+def counted(buffer, task, monkeypatch):
     """The free memory at which the buffer is just allowed, in bytes: twice what it takes."""
     low, high = 0, 2**50
     while high - low > 1:
         middle = (low + high) // 2
         monkeypatch.setattr(memory, "free_memory", lambda value=middle: value)
         try:
-            require_memory(source, task)
+            require_memory(buffer, task)
             high = middle
         except ValueError:
             low = middle
@@ -45,11 +45,11 @@ def test_it_counts_what_the_buffer_will_take(algorithm, environment, monkeypatch
     import jax
     import jax.random as jr
 
-    source, task, recipe = source_and_task(algorithm, environment, 4096)
-    program = build_program(*recipe.build(task), keys=jr.split(jr.key(0), 3))
-    leaves = jax.tree.leaves(program.template().memory)
+    buffer, task, recipe = buffer_and_task(algorithm, environment, 4096)
+    program = build_program(recipe.build(task), keys=jr.split(jr.key(0), 3))
+    leaves = jax.tree.leaves(program.template().buffer)
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
-    assert counted(source, task, monkeypatch) == 2 * size
+    assert counted(buffer, task, monkeypatch) == 2 * size
 
 
 def test_priorities_are_counted(monkeypatch):
@@ -57,20 +57,20 @@ def test_priorities_are_counted(monkeypatch):
     import jax
     import jax.random as jr
 
-    _, task, recipe = source_and_task("dqn", "CartPole-v1", 4096)
+    _, task, recipe = buffer_and_task("dqn", "CartPole-v1", 4096)
     recipe = dataclasses.replace(recipe, prioritised=True)
-    program = build_program(*recipe.build(task), keys=jr.split(jr.key(0), 3))
-    leaves = jax.tree.leaves(program.template().memory)
+    program = build_program(recipe.build(task), keys=jr.split(jr.key(0), 3))
+    leaves = jax.tree.leaves(program.template().buffer)
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
-    found = counted(recipe.build(task).source, task, monkeypatch)
+    found = counted(recipe.build(task).source.buffer, task, monkeypatch)
     assert 2 * size <= found < 2.05 * size
 
 
 def test_the_message_has_the_argument_and_sizes_in_words(monkeypatch):
-    source, task, _ = source_and_task("dqn", "CartPole-v1", 10_000_000)
+    buffer, task, _ = buffer_and_task("dqn", "CartPole-v1", 10_000_000)
     monkeypatch.setattr(memory, "free_memory", lambda: 2**30)
     with pytest.raises(ValueError) as caught:
-        require_memory(source, task)
+        require_memory(buffer, task)
     message = str(caught.value)
     assert "`buffer_size` 10,000,000 needs 1.2 GiB" in message  # 3 seeds × 10⁷ × 42 bytes
     assert "half of the 1.0 GiB" in message and "3 seed(s) × 42 bytes" in message
@@ -80,15 +80,15 @@ def test_host_environments_are_counted_alike(monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda: 2**20)
     backends: tuple[Backend, ...] = ("jax", "gymnasium")
     for backend in backends:
-        source, task, _ = source_and_task("dqn", "CartPole-v1", 100_000, backend=backend)
+        buffer, task, _ = buffer_and_task("dqn", "CartPole-v1", 100_000, backend=backend)
         with pytest.raises(ValueError, match=r"12\.0 MiB"):
-            require_memory(source, task)
+            require_memory(buffer, task)
 
 
 def test_what_has_no_buffer_needs_no_room(monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda: 1)
     task = make_task("CartPole-v1", num_seeds=1, run_seed=0)
-    require_memory(rtg.default_recipe("ppo", "CartPole-v1").build(task).source, task)
+    require_memory(rtg.default_recipe("ppo", "CartPole-v1").build(task).source.buffer, task)
 
 
 def test_free_memory_is_less_than_all_and_not_none():

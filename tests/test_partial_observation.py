@@ -12,9 +12,11 @@ import pytest
 import rewardtogo as rtg
 from rewardtogo.nn.recurrent import RecurrentActorCritic
 from rewardtogo.recipes import RECIPES
+from rewardtogo.runs.fit import run as fit_settings
 from rewardtogo.runs.load import SavedRun
 from rewardtogo.runs.play import play
 from rewardtogo.runs.resume import read_settings
+from rewardtogo.runs.settings import RunSettings
 from rewardtogo.sources.task import HostTask, JaxTask, make_task
 from rewardtogo.training.evaluate import make_evaluator
 from short_runs import (
@@ -37,7 +39,7 @@ def remembering_run():
     if not path.exists():
         settings = short_run(256, stack=2, past_action=True)
         recipe = dataclasses.replace(settings.recipe, recurrent_size=4)
-        rtg.fit(dataclasses.replace(settings, recipe=recipe), run_dir=path, quiet=True)
+        fit_settings(dataclasses.replace(settings, recipe=recipe), run_dir=path, quiet=True)
     return path
 
 
@@ -103,7 +105,7 @@ def test_a_memory_learns_in_gymnasium_too(tmp_path):
     settings = short_run(64, environment="own_environments:Walk-v0", seeds=1, stack=2)
     recipe = dataclasses.replace(settings.recipe, recurrent_size=3)
     settings = dataclasses.replace(settings, recipe=recipe)
-    result = rtg.fit(settings, run_dir=tmp_path / "run", quiet=True)
+    result = fit_settings(settings, run_dir=tmp_path / "run", quiet=True)
     assert result.evaluation.lengths == (20,)
 
 
@@ -114,14 +116,14 @@ def test_a_run_from_before_these_settings_goes_on(tmp_path):
     del data["run"]["stack"], data["run"]["past_action"], data["recipe"]["recurrent_size"]
     (run / "settings.json").write_text(json.dumps(data))
     assert rtg.load(run).predict(np.zeros(4))[0] in (0, 1)
-    rtg.fit(short_run(672, eval_every=128), run_dir=run, resume=True, quiet=True)
+    fit_settings(short_run(672, eval_every=128), run_dir=run, resume=True, quiet=True)
     assert rows(run)[-1]["time/total_timesteps"] == 672
 
 
 def test_another_history_is_another_run(tmp_path):
     run = copy_of(finished_run(), tmp_path / "run")
     with pytest.raises(ValueError, match="`stack` was 1 and is now 2"):
-        rtg.fit(short_run(eval_every=128, stack=2), run_dir=run, resume=True, quiet=True)
+        fit_settings(short_run(eval_every=128, stack=2), run_dir=run, resume=True, quiet=True)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +143,7 @@ def test_a_memory_that_cannot_be(change, words):
 @pytest.mark.parametrize("stack", [0, -2])
 def test_a_stack_that_cannot_be(stack):
     with pytest.raises(ValueError, match="`stack` must be a whole number, at least 1"):
-        rtg.RunSettings(stack=stack)
+        RunSettings(stack=stack)
 
 
 def test_what_has_no_pictures_says_so(tmp_path):

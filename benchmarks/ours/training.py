@@ -10,7 +10,7 @@ import jax.random as jr
 
 from rewardtogo import build_program, make_task, train
 from rewardtogo.devices import prepare
-from rewardtogo.recipes import Recipe
+from rewardtogo.recipes import ActingRecipe
 from rewardtogo.runs.settings import to_json
 from rewardtogo.sources.task import Backend
 from rewardtogo.training.loop import TrainState
@@ -25,7 +25,7 @@ class Run:
     def __init__(
         self,
         environment: str,
-        recipe: Recipe,
+        recipe: ActingRecipe,
         *,
         num_seeds: int = 1,
         backend: Backend = "auto",
@@ -41,10 +41,9 @@ class Run:
             env_args=env_args,
             timeout=60.0,
         )
-        ingredients = recipe.build(task)
+        loop = recipe.build(task)
         keys = jax.vmap(jr.key)(jnp.arange(num_seeds, dtype=jnp.uint32))
-        self.program = build_program(*ingredients, keys=keys)
-        self.source = ingredients.source
+        self.program = build_program(loop, keys=keys)
         self.settings = {
             "seeds": num_seeds,
             "devices": jax.local_device_count(),
@@ -64,12 +63,11 @@ class Run:
         before, total = self._steps, 0
         reports = train(
             self.program,
-            self.source,
             total_steps=self._steps + steps,
             report_every=steps,
             start=self._reached,
         )
         for report in reports:
-            self._steps, total = int(report.steps.min()), int(report.steps.sum())
+            self._steps, total = int(report.progress.min()), int(report.progress.sum())
             self._reached = (report.iteration, jax.block_until_ready(report.state))
-        return total - before * len(report.steps)
+        return total - before * len(report.progress)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .algorithms.sac_v import SACV as SACV
     from .algorithms.td3 import TD3 as TD3
     from .algorithms.trpo import TRPO as TRPO, Divergence as Divergence
+    from .envs.check import check as check
     from .envs.history import History as History
     from .envs.registry import make as make
     from .nn.exploration import Exploration as Exploration
@@ -51,13 +52,16 @@ if TYPE_CHECKING:
         default_recipe as default_recipe,
     )
     from .runs.fit import fit as fit
-    from .runs.load import load as load
+    from .runs.load import evaluate as evaluate, load as load
     from .runs.result import Result as Result
-    from .runs.settings import RunSettings as RunSettings, Settings as Settings
-    from .sources.episodes import Episodes as Episodes
-    from .sources.prioritised import PrioritisedReplay as PrioritisedReplay
-    from .sources.replay import Replay as Replay
-    from .sources.rollout import Rollout as Rollout
+    from .sources.buffers.dataset import Dataset as Dataset
+    from .sources.buffers.latest import Latest as Latest
+    from .sources.buffers.prioritised import PrioritisedReplay as PrioritisedReplay
+    from .sources.buffers.replay import Replay as Replay
+    from .sources.collectors.absent import NoCollector as NoCollector
+    from .sources.collectors.episodes import Episodes as Episodes
+    from .sources.collectors.rollout import Rollout as Rollout
+    from .sources.protocol import Source as Source, Warmup as Warmup
     from .sources.task import make_task as make_task
     from .tabular.empirical import empirical_mdp as empirical_mdp
     from .tabular.mdp import TabularMDP as TabularMDP, tabular_mdp as tabular_mdp
@@ -131,12 +135,14 @@ if TYPE_CHECKING:
         linear_values as linear_values,
         network_values as network_values,
     )
+    from .training.loop import Loop as Loop
     from .training.train import (
         Report as Report,
         TrainingFault as TrainingFault,
         build_program as build_program,
         train as train,
     )
+    from .types import Shared as Shared
 
     __version__: str
 

@@ -1,6 +1,7 @@
 """Spaces as policies need them: how many choices an action is, which of them are allowed."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -97,3 +98,50 @@ def _is_flat(part: gym.Space) -> bool:
 def _is_mask(part: gym.Space) -> bool:
     is_bits = isinstance(part, gym.spaces.Box) and bool(np.all((part.low == 0) & (part.high == 1)))
     return len(part.shape or ()) == 1 and (is_bits or isinstance(part, gym.spaces.MultiBinary))
+
+
+def space_to_json(space: gym.Space) -> dict[str, Any]:
+    """What a run folder keeps of a space: all that a policy's networks and units hang on."""
+    match space:
+        case gym.spaces.Box():
+            bounds = {"low": _bound(space.low), "high": _bound(space.high)}
+            return {"box": list(space.shape), "dtype": str(space.dtype)} | bounds
+        case gym.spaces.Discrete():
+            return {"discrete": int(space.n), "start": int(space.start)}
+        case gym.spaces.MultiDiscrete():
+            return {"multi_discrete": space.nvec.tolist(), "start": space.start.tolist()}
+        case gym.spaces.MultiBinary():
+            return {"multi_binary": list(space.shape)}
+        case gym.spaces.Dict():
+            return {"dict": {name: space_to_json(part) for name, part in space.items()}}
+    raise ValueError(f"{space} is of no kind that a run folder keeps.")
+
+
+def space_from_json(data: Mapping[str, Any]) -> gym.Space:
+    """The inverse of `space_to_json`; raises `ValueError` for what it did not write."""
+    match data:
+        case {"box": shape, "dtype": dtype, "low": low, "high": high}:
+            lowest, highest = (_array(*b, shape, dtype) for b in ((low, -np.inf), (high, np.inf)))
+            return gym.spaces.Box(lowest, highest, dtype=np.dtype(dtype).type)
+        case {"discrete": n, "start": start}:
+            return gym.spaces.Discrete(n, start=start)
+        case {"multi_discrete": nvec, "start": start}:
+            return gym.spaces.MultiDiscrete(nvec, start=start)
+        case {"multi_binary": shape}:
+            return gym.spaces.MultiBinary(shape)
+        case {"dict": parts}:
+            return gym.spaces.Dict({name: space_from_json(part) for name, part in parts.items()})
+    raise ValueError(f"{dict(data)} is no space.")
+
+
+def _bound(bound: np.ndarray) -> Any:
+    """A number where all are equal, else all of them; None where there is no bound."""
+    plain = [x.item() if np.isfinite(x) else None for x in bound.reshape(-1)]
+    return plain[0] if len(set(plain)) == 1 else plain
+
+
+def _array(bound: Any, absent: float, shape: list[int], dtype: str) -> np.ndarray:
+    several = bound if isinstance(bound, list) else [bound]
+    numbers = np.array([absent if x is None else x for x in several])
+    whole = numbers if numbers.size == 1 else numbers.reshape(shape)
+    return np.broadcast_to(whole, shape).astype(dtype)

@@ -1,7 +1,8 @@
 """The data contract: every array that crosses a wall between two rooms is named here once."""
 
+import abc
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -19,6 +20,61 @@ Scalar = float | Float[Array, ""]
 """A real hyperparameter: a number, or an array that `vmap` may sweep."""
 
 Metrics = dict[str, Float[Array, "*any"]]
+
+
+class Unit(NamedTuple):
+    """What a run's progress is counted in, and the tag of that count in its rows."""
+
+    name: str
+    tag: str
+
+
+STEPS = Unit("steps", "time/total_timesteps")
+UPDATES = Unit("updates", "time/total_updates")
+TOKENS = Unit("tokens", "time/total_tokens")
+UNITS = (STEPS, UPDATES, TOKENS)
+
+
+class AbstractShared(eqx.Module):
+    """Arrays that all seeds share: a data set, a frozen model.
+
+    They are arguments of the compiled program, without an axis of seeds: never constants of it,
+    never given away, and in no checkpoint. A run folder keeps their digest.
+    """
+
+    value: eqx.AbstractVar[Any]  # the arrays, in a pytree of any kind
+
+    @property
+    @abc.abstractmethod
+    def whole(self) -> Any:
+        """All there is, for a digest: more than `value` where that is a part of it."""
+
+    @property
+    @abc.abstractmethod
+    def period(self) -> int | None:
+        """After how many gathers others take their place; None where none ever do."""
+
+    @abc.abstractmethod
+    def at(self, index: int) -> Any:
+        """The arrays while gather `index` is learned from, in the shapes of `value`."""
+
+
+class Shared(AbstractShared):
+    """Arrays that stay the same for the whole run."""
+
+    value: Any
+
+    @property
+    def whole(self) -> Any:
+        return self.value
+
+    @property
+    def period(self) -> None:
+        return None
+
+    def at(self, index: int) -> Any:
+        del index
+        return self.value
 
 
 class Transition(eqx.Module):
@@ -41,6 +97,16 @@ class Transition(eqx.Module):
     def boundary(self) -> Bool[AnyArray, "*batch"]:
         """Whether the next stored step belongs to another episode."""
         return self.terminated | self.truncated
+
+
+class StartRecord(eqx.Module):
+    """The record of a rollout whose policy's carry is kept where the rollout began, and only there.
+
+    A cache of everything attended to is too large to be written down at every step.
+    """
+
+    step: Any  # what the acting policy wrote down at each step, `[time, env, ...]`
+    start: Any  # the carry before the first step, `[1, env, ...]`
 
 
 class Replayed(eqx.Module):

@@ -16,7 +16,7 @@ from rewardtogo.nn.mlp import MLP, Linear
 from rewardtogo.nn.policies import CategoricalPolicy
 from rewardtogo.nn.values import StateValue
 from rewardtogo.optim.step_rule import StepRule
-from rewardtogo.sources.rollout import Rollout
+from rewardtogo.sources.collectors.rollout import Rollout
 from rewardtogo.tabular.exact.evaluation import state_values
 from rewardtogo.tabular.exact.gradient import gradient_by_autodiff
 from rewardtogo.tabular.mdp import tabular_mdp

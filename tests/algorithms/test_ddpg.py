@@ -145,10 +145,10 @@ def test_the_target_is_answered():
         activation="tanh",
     )
     task = JaxTask("Probe", ScaledActions(ContinuousTarget()), 1)
-    algorithm, source, models = recipe.build(task)
-    program = build_program(algorithm, source, models, keys=jr.split(jr.key(0), 1))
-    report = list(train(program, source, total_steps=900, report_every=300))[-1]
-    state = jax.tree.map(lambda x: x[0], report.state.algorithm)
+    loop, algorithm = recipe.build(task), recipe.algorithm
+    program = build_program(loop, keys=jr.split(jr.key(0), 1))
+    report = list(train(program, total_steps=900, report_every=300))[-1]
+    state = jax.tree.map(lambda x: x[0], report.state.learner)
     seen = jnp.linspace(-0.9, 0.9, 7)[:, None]
     assert np.allclose(algorithm.policy(state)(seen, ())[0].mode(), seen / 2, atol=0.1)
     # An answer with noise of deviation 0.1 earns −0.01 on average.

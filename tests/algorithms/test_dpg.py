@@ -1,5 +1,6 @@
 """DPG with its compatible critic, by hand and against closed forms in double precision."""
 
+import dataclasses
 import itertools
 from typing import Any
 
@@ -209,11 +210,11 @@ def test_it_finds_the_best_gain(next_action):
     changed = {"discount": 0.95, "natural": True, "learning_rate": 0.03}
     algorithm = DPG(**changed, next_action=next_action)
     assert next_action is not NextAction.POLICY or algorithm == recipe.algorithm
-    _, source, models = recipe.build(task)
-    program = build_program(algorithm, source, models, keys=jr.split(jr.key(0), 1))
-    *_, last = train(program, source, total_steps=50_000, report_every=50_000)
+    loop = dataclasses.replace(recipe, algorithm=algorithm).build(task)
+    program = build_program(loop, keys=jr.split(jr.key(0), 1))
+    *_, last = train(program, total_steps=50_000, report_every=50_000)
     exact = problem_of(LinearQuadratic(), discount=0.95).with_constant()
-    gain = np.asarray(last.state.algorithm.actor.model.weight[0], np.float64).T
+    gain = np.asarray(last.state.learner.actor.model.weight[0], np.float64).T
     best = exact.expected_return(exact.best_gain())
     assert exact.expected_return(0 * gain) < 10 * best
     assert best >= exact.expected_return(gain) > 1.01 * best

@@ -32,6 +32,7 @@ from rewardtogo.recipes import (
     SACVRecipe,
 )
 from rewardtogo.sources.task import JaxTask
+from rewardtogo.training.loop import Loop
 from rewardtogo.training.train import build_program, train
 
 
@@ -110,11 +111,11 @@ TARGET_RECIPES = {
 def trained(recipe, env, total_steps):
     """The algorithm's policy, and the returns that the last report saw."""
     algorithm, source, models = recipe.build(JaxTask("Probe", env, 1))
-    program = build_program(algorithm, source, models, keys=jr.split(jr.key(0), 1))
-    training = train(program, source, total_steps=total_steps, report_every=total_steps // 3)
+    program = build_program(Loop(algorithm, source, models), keys=jr.split(jr.key(0), 1))
+    training = train(program, total_steps=total_steps, report_every=total_steps // 3)
     report = list(training)[-1]
     assert report.finished
-    state = jax.tree.map(lambda x: x[0], report.state.algorithm)
+    state = jax.tree.map(lambda x: x[0], report.state.learner)
     return algorithm.policy(state), report.metrics
 
 

@@ -57,10 +57,10 @@ def surplus(**settings):
         algorithm=algorithm, hidden=(), num_envs=64, num_steps=4, num_updates=64, batch_size=16
     )
     task = JaxTask("Lottery", Lottery(), SEEDS)
-    learning, source, models = recipe.build(task)
-    program = build_program(learning, source, models, keys=jr.split(jr.key(0), SEEDS))
-    *_, last = train(program, source, total_steps=10_000, report_every=10_000)
-    arrays, static = eqx.partition(last.state.algorithm, eqx.is_array)
+    loop, learning = recipe.build(task), recipe.algorithm
+    program = build_program(loop, keys=jr.split(jr.key(0), SEEDS))
+    *_, last = train(program, total_steps=10_000, report_every=10_000)
+    arrays, static = eqx.partition(last.state.learner, eqx.is_array)
     policy_of = lambda arrays: learning.policy(eqx.combine(arrays, static))
     evaluate = make_evaluator(
         task, policy_of, num_seeds=SEEDS, num_episodes=5_000, discount=algorithm.discount

@@ -17,7 +17,7 @@ from rewardtogo.envs.wrappers import TimeLimit
 from rewardtogo.nn.actor_critic import AbstractActorCritic
 from rewardtogo.nn.distributions import Categorical
 from rewardtogo.recipes import PPORecipe
-from rewardtogo.sources.rollout import Rollout
+from rewardtogo.sources.collectors.rollout import Rollout
 
 
 TIME, ENVS, LIMIT = 24, 3, 10

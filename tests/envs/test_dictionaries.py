@@ -12,7 +12,8 @@ from quick_compiles import quick_compiles  # noqa: F401
 from rewardtogo.envs.check import check
 from rewardtogo.envs.factory import make_host, unsupported_space
 from rewardtogo.envs.host import InProcess
-from rewardtogo.runs.settings import Settings
+from rewardtogo.runs.fit import run as fit_settings
+from rewardtogo.runs.settings import RunSettings, Settings
 
 
 NAME = "own_images:ToldSpot-v0"
@@ -47,8 +48,8 @@ def test_ppo_trains_and_acts_on_them(tmp_path):
         hidden=(8,),
         total_steps=64,
     )
-    settings = Settings("ppo", NAME, recipe, rtg.RunSettings(eval_episodes=2))
-    result = rtg.fit(settings, run_dir=tmp_path / "run", quiet=True)
+    settings = Settings(recipe, NAME, RunSettings(eval_episodes=2))
+    result = fit_settings(settings, run_dir=tmp_path / "run", quiet=True)
     assert result.evaluation.lengths == (STEPS,)
     plain = ToldSpot()
     observation = gym.spaces.flatten(plain.observation_space, plain.reset(seed=0)[0])

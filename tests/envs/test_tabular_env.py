@@ -8,11 +8,11 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-import rewardtogo as rtg
 from rewardtogo.envs.check import check
 from rewardtogo.envs.registry import is_jax_environment, make
 from rewardtogo.envs.tabular import TabularEnvironment, TabularState, environment_of, exact_optimum
 from rewardtogo.envs.wrappers import TimeLimit
+from rewardtogo.runs.fit import run as fit_settings
 from rewardtogo.runs.learning_curves import figure
 from rewardtogo.sources.task import make_task
 from rewardtogo.tabular.mdp import tabular_mdp
@@ -257,7 +257,7 @@ def test_what_is_not_seen_makes_it_an_upper_bound():
 def finished(name="FrozenLake-v1", algorithm="ppo"):
     path = scratch() / f"tabular-{name}-{algorithm}"
     if not path.exists():
-        rtg.fit(short_run(256, environment=f"tabular:{name}"), run_dir=path, quiet=True)
+        fit_settings(short_run(256, environment=f"tabular:{name}"), run_dir=path, quiet=True)
     return path
 
 
@@ -291,7 +291,9 @@ def test_a_run_shows_the_optimum_everywhere():
     (line,) = reference_line(figure([path]))
     assert line == (label, pytest.approx(expected, abs=1e-14))
     assert (path / "curve.png").exists()
-    result = rtg.fit(short_run(256, environment="tabular:FrozenLake-v1"), run_dir=path, resume=True)
+    result = fit_settings(
+        short_run(256, environment="tabular:FrozenLake-v1"), run_dir=path, resume=True
+    )
     assert f"\n  {label}\n" in str(result)
 
 

@@ -13,7 +13,9 @@ from rewardtogo.envs.classic.cartpole import CartPole
 from rewardtogo.envs.wrappers import TimeLimit
 from rewardtogo.nn.actor_critic import ActorCritic
 from rewardtogo.nn.build import Architecture
-from rewardtogo.sources.rollout import Rollout
+from rewardtogo.sources.buffers.latest import Latest
+from rewardtogo.sources.collectors.rollout import Rollout
+from rewardtogo.sources.protocol import Source
 from rewardtogo.training.loop import Loop
 
 
@@ -36,7 +38,9 @@ def library() -> Loop:
     shared += ("clip", "entropy_coef", "value_coef", "max_grad_norm")
     settings = {name: getattr(SETTINGS, name) for name in shared}
     algorithm = PPO(anneal_updates=SETTINGS.num_iterations, **settings)
-    return Loop(algorithm, Rollout(env, SETTINGS.num_envs, SETTINGS.num_steps), models)
+    return Loop(
+        algorithm, Source(Rollout(env, SETTINGS.num_envs, SETTINGS.num_steps), Latest()), models
+    )
 
 
 def parameters(model: Any) -> dict:
@@ -55,20 +59,20 @@ def test_it_is_the_librarys_ppo(x64):
     state = loop.init(key)
     iterate = jax.jit(loop.iterate)
     learning, acting, env_keys = minimal_ppo.begin(SETTINGS, key)
-    assert_close(learning[0], parameters(state.algorithm.learner.model))
+    assert_close(learning[0], parameters(state.learner.trainable.model))
     for index in range(5):
         state, metrics = iterate(state, index, key)
         learning, acting, found = minimal_ppo.iterate(
             SETTINGS, learning, acting, env_keys, key, index
         )
-        assert_close(learning[0], parameters(state.algorithm.learner.model))
+        assert_close(learning[0], parameters(state.learner.trainable.model))
         del found["episode_return"]
         for gauge in ("explained_variance", "gradient_snr", "effective_sample_share"):
             del metrics[f"train/{gauge}"]
         assert {f"train/{name}" for name in found} == metrics.keys()
         assert_close({f"train/{name}": number for name, number in found.items()}, metrics)
-        assert_close(acting[0][:, :4], state.gatherer.observation)
-    assert state.gatherer.episode.min() > 5
+        assert_close(acting[0][:, :4], state.collector.observation)
+    assert state.collector.episode.min() > 5
 
 
 def test_it_prints_a_learning_curve(capsys):

@@ -34,12 +34,14 @@ from rewardtogo.nn.deterministic import action_value, deterministic_actor
 from rewardtogo.nn.encoders import encoder
 from rewardtogo.nn.policies import CategoricalPolicy, UniformBehaviour
 from rewardtogo.nn.polynomial import PolynomialEncoder
-from rewardtogo.sources.episodes import Episodes
-from rewardtogo.sources.host import HostEpisodes, HostRollout
-from rewardtogo.sources.prioritised import PrioritisedReplay
-from rewardtogo.sources.replay import Replay
-from rewardtogo.sources.rollout import Rollout
-from rewardtogo.training.loop import ENVIRONMENTS, warmup_gathers
+from rewardtogo.sources.buffers.latest import Latest
+from rewardtogo.sources.buffers.prioritised import PrioritisedReplay
+from rewardtogo.sources.buffers.replay import Replay
+from rewardtogo.sources.collectors.episodes import Episodes
+from rewardtogo.sources.collectors.host import HostEpisodes, HostRollout
+from rewardtogo.sources.collectors.rollout import Rollout
+from rewardtogo.sources.protocol import Source, Warmup
+from rewardtogo.training.loop import ENVIRONMENTS, Loop
 from rewardtogo.training.train import build_program
 from sources.as_gym import pool_of
 
@@ -143,28 +145,28 @@ class Problem:
             ]
             pool, _ = pool_of(self.inner_env, env_keys, gathers=episodes)
             if episodes:
-                return HostEpisodes(lambda: pool, MAX_STEPS - 2, len(keys))
+                return Source(HostEpisodes(lambda: pool, MAX_STEPS - 2, len(keys)), Latest())
             rollout = HostRollout(lambda: pool, NUM_ENVS, NUM_STEPS, len(keys))
         elif episodes:
-            return Episodes(self.env, NUM_ENVS, MAX_STEPS - 2)
+            return Source(Episodes(self.env, NUM_ENVS, MAX_STEPS - 2), Latest())
         else:
             rollout = Rollout(self.env, NUM_ENVS, NUM_STEPS)
-        return self.replay(rollout) if self.name in REPLAYED else rollout
+        return self.replay(rollout) if self.name in REPLAYED else Source(rollout, Latest())
 
     def replay(self, rollout):
         """The ring is full after three iterations, one of them the warm-up."""
         actions = (None, 1) if self.name in CONTINUOUS else (2, 0)
         explorer = UniformBehaviour(*actions, 1, jnp.dtype(self.dtype))
         size = NUM_ENVS * NUM_STEPS
-        ring = Replay(rollout, explorer, 3 * size, batch_size=6, num_updates=4, warmup_steps=size)
-        if self.name != "dqn-prioritised":
-            return ring
-        several = dataclasses.replace(ring, num_return_steps=3, discount=0.9)
-        return PrioritisedReplay(several, importance_updates=12)
+        ring = Replay(3 * size, batch_size=6, num_updates=4)
+        if self.name == "dqn-prioritised":
+            several = dataclasses.replace(ring, num_return_steps=3, discount=0.9)
+            ring = PrioritisedReplay(several, importance_updates=12, warmup_gathers=1)
+        return Source(rollout, ring, Warmup(explorer, size))
 
     def program(self, keys, *, on_host=False):
         source = self.source(keys, on_host=on_host)
-        return build_program(self.algorithm, source, self.models, keys=keys), source
+        return build_program(Loop(self.algorithm, source, self.models), keys=keys), source
 
 
 def prepared(name, *, on_host=False):
@@ -180,7 +182,7 @@ def _prepared(name, on_host):
 def run(program, source, *cuts, state=None):
     """Run from iteration `cuts[0]`, one chunk to each of the others: the state and all totals."""
     state = program.init() if state is None else state
-    warm, found = warmup_gathers(source), []
+    warm, found = source.warmup_gathers, []
     for first, last in itertools.pairwise(cuts):
         state, totals = program.chunk(state, warm + first, warm + last, EVER)
         found.append(totals)

@@ -47,8 +47,8 @@ def test_tallies_of_chunks_add_up(problem, on_host):
     state, finished = program.init(), 0
     for first in range(ITERATIONS):
         state, _ = run(program, source, first, first + 1, state=state)
-        finished = finished + np.asarray(state.gatherer.tally.finished)
-    assert np.array_equal(finished, expected.gatherer.tally.finished)
+        finished = finished + np.asarray(state.collector.statistics.finished)
+    assert np.array_equal(finished, expected.collector.statistics.finished)
 
 
 def test_resumed_is_uninterrupted(problem):
@@ -64,13 +64,13 @@ def test_resumed_is_uninterrupted(problem):
 def test_a_report_can_be_gone_on_from(problem):
     """By `train`, from a report's iteration and state, with reports elsewhere."""
     _, program, source, expected = problem
-    size = source.steps_per_gather or 1
+    size = source.collector.per_gather or 1
     settings = {"total_steps": EVER, "report_every": 2 * size}
-    for report in train(program, source, **settings):
+    for report in train(program, **settings):
         if report.iteration >= 2:
             break
     settings["report_every"] = size
-    for after in train(program, source, start=(report.iteration, report.state), **settings):
+    for after in train(program, start=(report.iteration, report.state), **settings):
         if after.iteration == ITERATIONS:
             break
     assert_same_bits(drained(after.state), drained(expected))
@@ -100,8 +100,8 @@ def test_parameters_may_be_kept_and_buffers_are_written_in_place(problem):
     _, program, source, _ = problem
     state, _ = run(program, source, 0, 1)
     run(program, source, 1, 2, state=state)
-    assert not any(x.is_deleted() for x in jax.tree.leaves(state.algorithm))
-    consumed = jax.tree.leaves((state.gatherer.env_key, state.memory))
+    assert not any(x.is_deleted() for x in jax.tree.leaves(state.learner))
+    consumed = jax.tree.leaves((state.collector.env_key, state.buffer))
     assert all(x.is_deleted() for x in consumed)
 
 
@@ -110,7 +110,7 @@ def steps_taken(program, total_steps, gathers):
     state, found = program.init(), []
     for index in range(gathers):
         state, totals = program.chunk(state, index, index + 1, total_steps)
-        found.append((np.asarray(state.gatherer.steps), np.asarray(totals.iterations)))
+        found.append((np.asarray(state.collector.progress), np.asarray(totals.iterations)))
     steps, iterations = map(np.stack, zip(*found, strict=True))
     return steps, iterations, state
 

@@ -19,7 +19,7 @@ def both(request):
 
 def test_parameters_are_equal_after_five_iterations(both):
     """Parameters, optimisers' states and statistics to 1e-9, in float64 throughout."""
-    pure, host = (as_numpy(state.algorithm) for state, _ in both)
+    pure, host = (as_numpy(state.learner) for state, _ in both)
     assert jax.tree.structure(pure) == jax.tree.structure(host)
     for ours, theirs in zip(jax.tree.leaves(pure), jax.tree.leaves(host), strict=True):
         assert ours.dtype == theirs.dtype != np.float32
@@ -29,17 +29,19 @@ def test_parameters_are_equal_after_five_iterations(both):
 def test_something_was_learned_from(both):
     """The parameters moved, and not the same way for the two seeds; episodes ended."""
     state, _ = both[0]
-    for leaf in jax.tree.leaves(as_numpy(state.algorithm)):
+    for leaf in jax.tree.leaves(as_numpy(state.learner)):
         if leaf.ndim > 2:
             assert not np.array_equal(leaf[0], leaf[1])
-    assert np.all(np.asarray(state.gatherer.tally.finished.sum(-1)) > 2)
+    assert np.all(np.asarray(state.collector.statistics.finished.sum(-1)) > 2)
 
 
 def test_steps_episodes_and_metrics_are_equal(both):
     (pure, (ours,)), (host, (theirs,)) = both
-    assert np.array_equal(pure.gatherer.steps, host.gatherer.steps)
+    assert np.array_equal(pure.collector.progress, host.collector.progress)
     for a, b in zip(
-        jax.tree.leaves(pure.gatherer.tally), jax.tree.leaves(host.gatherer.tally), strict=True
+        jax.tree.leaves(pure.collector.statistics),
+        jax.tree.leaves(host.collector.statistics),
+        strict=True,
     ):
         assert np.allclose(a, b, rtol=1e-6)
     assert ours.metrics.keys() == theirs.metrics.keys()

@@ -18,7 +18,8 @@ from rewardtogo.nn.conv import Conv, image_encoder, is_image, layer_channels
 from rewardtogo.nn.encoders import Encoder
 from rewardtogo.nn.mlp import fan_in_uniform, orthogonal
 from rewardtogo.recipes import RECIPES, default_recipe
-from rewardtogo.runs.settings import Settings
+from rewardtogo.runs.fit import run as fit_settings
+from rewardtogo.runs.settings import RunSettings, Settings
 from short_runs import (
     assert_same_end,
     compile_cache,  # noqa: F401
@@ -236,13 +237,13 @@ def settings(algorithm, environment, total_steps, *, seeds=1, **change) -> Setti
         default_recipe(algorithm, environment), total_steps=total_steps, hidden=(16,), **given
     )
     turn = ("turn=true",) if algorithm == "sac" else ()
-    run = rtg.RunSettings(seeds=seeds, eval_episodes=4, report_every=64, env_arg=turn)
-    return Settings(algorithm, environment, recipe, run)
+    run = RunSettings(seeds=seeds, eval_episodes=4, report_every=64, env_arg=turn)
+    return Settings(recipe, environment, run)
 
 
 @pytest.mark.parametrize("algorithm", sorted(RECIPES.keys() & SMALL.keys() - {"ppo"}))
 def test_other_algorithms_train_on_bytes(algorithm, tmp_path):
-    rtg.fit(settings(algorithm, "own_images:Spot", 64), run_dir=tmp_path / "run", quiet=True)
+    fit_settings(settings(algorithm, "own_images:Spot", 64), run_dir=tmp_path / "run", quiet=True)
     arrays = last_arrays(tmp_path / "run")
     kept = {k: a for k, a in arrays.items() if a.shape[-3:] == (10, 10, 2)}
     assert {a.dtype for a in kept.values()} <= {np.dtype("uint8")}
@@ -257,16 +258,16 @@ def test_ppo_learns_from_pictures_and_resumes(tmp_path):
         "ppo", "own_images:Spot", steps, seeds=2, num_envs=8, num_steps=32, conv_channels=(4,)
     )
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    result = rtg.fit(make(6 * 256), run_dir=whole, quiet=True)
+    result = fit_settings(make(6 * 256), run_dir=whole, quiet=True)
     assert min(result.evaluation.means) > 6
-    rtg.fit(make(3 * 256), run_dir=cut, quiet=True)
-    rtg.fit(make(6 * 256), run_dir=cut, resume=True, quiet=True)
+    fit_settings(make(3 * 256), run_dir=cut, quiet=True)
+    fit_settings(make(6 * 256), run_dir=cut, resume=True, quiet=True)
     assert_same_end(cut, whole)
 
 
 def test_ppo_on_pictures_from_gymnasium(tmp_path):
     run = tmp_path / "run"
-    rtg.fit(settings("ppo", "own_images:Spot-v0", 64, num_envs=2, num_steps=16), run_dir=run)
+    fit_settings(settings("ppo", "own_images:Spot-v0", 64, num_envs=2, num_steps=16), run_dir=run)
     assert len(rows(run)) == 1
     arrays = last_arrays(run)
-    assert arrays["gatherer/observation"].dtype == np.uint8
+    assert arrays["collector/observation"].dtype == np.uint8

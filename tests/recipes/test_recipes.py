@@ -115,11 +115,11 @@ def test_what_cannot_be_is_refused(algorithm, place, change, words):
 def test_what_is_given_to_prioritised_replay_arrives():
     """All options; without them the class's own defaults; and to uniform replay its two."""
     recipe = rtg.DQNRecipe(algorithm=rtg.DQN(discount=0.9), n_step=3)
-    uniform = recipe.build(CARTPOLE).source
+    uniform = recipe.build(CARTPOLE).source.buffer
     assert isinstance(uniform, rtg.Replay)
     assert (uniform.num_return_steps, uniform.discount) == (3, 0.9)
     recipe = dataclasses.replace(recipe, prioritised=True)
-    assert recipe.build(CARTPOLE).source == rtg.PrioritisedReplay(uniform)
+    assert recipe.build(CARTPOLE).source.buffer == rtg.PrioritisedReplay(uniform, warmup_gathers=63)
     given = {
         "priority_exponent": 0.5,
         "priority_offset": 0.1,
@@ -127,7 +127,8 @@ def test_what_is_given_to_prioritised_replay_arrives():
         "importance_updates": 9,
     }
     source = dataclasses.replace(recipe, **given).build(CARTPOLE).source
-    assert source == rtg.PrioritisedReplay(uniform, **given)
+    expected = rtg.PrioritisedReplay(uniform, warmup_gathers=63, **given)
+    assert source.buffer == expected and source.warmup_gathers == 63
 
 
 @pytest.mark.parametrize(
@@ -165,7 +166,7 @@ def test_normalisation_is_there_where_it_is_asked_for(observations, rewards):
     recipe = dataclasses.replace(
         RECIPES["ppo"](), normalise_observation=observations, normalise_reward=rewards
     )
-    algorithm = recipe.build(CARTPOLE).algorithm
+    algorithm = recipe.build(CARTPOLE).learner
     assert isinstance(algorithm, Normalised) == (observations or rewards)
     if isinstance(algorithm, Normalised):
         assert (algorithm.observations, algorithm.rewards) == (observations, rewards)
@@ -185,7 +186,7 @@ def test_reinforce_is_given_what_its_baseline_needs(baseline):
     recipe = rtg.REINFORCERecipe(algorithm=rtg.REINFORCE(baseline=baseline), max_episode_steps=30)
     ingredients = recipe.build(CARTPOLE)
     state = eqx.filter_eval_shape(
-        lambda key: ingredients.algorithm.init(ingredients.models(key)), jax.random.key(0)
+        lambda key: ingredients.learner.init(ingredients.models(key)), jax.random.key(0)
     )
     kept = {
         rtg.Baseline.PAST_MEAN: [(), ()],

@@ -9,6 +9,8 @@ import pytest
 import rewardtogo as rtg
 from rewardtogo.envs.block import EnvironmentFault
 from rewardtogo.runs import checkpoint, writer
+from rewardtogo.runs.fit import run as fit_settings
+from rewardtogo.runs.settings import RunSettings, Settings
 from rewardtogo.statistics import interquartile_mean
 from rewardtogo.training.train import TrainingFault
 from short_runs import (
@@ -47,7 +49,7 @@ def test_a_row_for_every_report_and_seed():
 def test_episode_figures_are_absent_where_no_episode_ended(tmp_path):
     """An episode of MountainCar lasts 200 steps of one environment."""
     settings = short_run(256, environment="MountainCar-v0", seeds=1, eval_episodes=1)
-    rtg.fit(settings, run_dir=tmp_path / "run", quiet=True)
+    fit_settings(settings, run_dir=tmp_path / "run", quiet=True)
     found = rows(tmp_path / "run")
     assert ["rollout/ep_rew_mean" in row for row in found] == [False] * 4
     assert not (tmp_path / "run" / "curve.png").exists()  # nothing to draw, and no error
@@ -81,14 +83,14 @@ def test_evaluations_come_when_due_and_the_best_is_kept():
 
 
 def test_total_steps_is_rounded_up_to_whole_iterations(tmp_path):
-    result = rtg.fit(short_run(100, eval_episodes=1), run_dir=tmp_path / "run", quiet=True)
+    result = fit_settings(short_run(100, eval_episodes=1), run_dir=tmp_path / "run", quiet=True)
     assert result.evaluation.steps == (128, 128)
     assert result.steps == 256  # of both seeds
 
 
 def test_training_ends_once_the_return_is_reached(tmp_path, capsys):
     settings = short_run(eval_every=128, stop_at_return=1.0)
-    result = rtg.fit(settings, run_dir=tmp_path / "run")
+    result = fit_settings(settings, run_dir=tmp_path / "run")
     assert result.evaluation.steps == (128, 128)
     assert "reached 1" in capsys.readouterr().err
 
@@ -99,7 +101,7 @@ def test_a_run_starts_from_the_parameters_of_another(tmp_path):
     algorithm = rtg.PPO(num_epochs=1, num_minibatches=2, learning_rate=1e-12)
     recipe = dataclasses.replace(settings.recipe, algorithm=algorithm)
     settings = dataclasses.replace(settings, recipe=recipe)
-    rtg.fit(settings, run_dir=tmp_path / "run", from_run=finished_run(), quiet=True)
+    fit_settings(settings, run_dir=tmp_path / "run", from_run=finished_run(), quiet=True)
     parameters = lambda run: {
         name: array
         for name, array in last_arrays(run).items()
@@ -115,10 +117,10 @@ def test_a_run_starts_from_the_parameters_of_another(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda s: dataclasses.replace(s, run=rtg.RunSettings(seeds=3)), "2 seed.*fewer.* 3"),
+        (lambda s: dataclasses.replace(s, run=RunSettings(seeds=3)), "2 seed.*fewer.* 3"),
         (lambda s: short_run(environment="Acrobot-v1"), "does not fit"),
         (
-            lambda s: rtg.Settings("dqn", "CartPole-v1", rtg.default_recipe("dqn", "CartPole-v1")),
+            lambda s: Settings(rtg.default_recipe("dqn", "CartPole-v1"), "CartPole-v1"),
             "'ppo', not of 'dqn'",
         ),
     ],
@@ -126,7 +128,7 @@ def test_a_run_starts_from_the_parameters_of_another(tmp_path):
 )
 def test_a_run_does_not_start_from_what_does_not_fit(change, words, tmp_path):
     with pytest.raises(ValueError, match=words):
-        rtg.fit(change(short_run()), run_dir=tmp_path / "run", from_run=finished_run())
+        fit_settings(change(short_run()), run_dir=tmp_path / "run", from_run=finished_run())
     assert not (tmp_path / "run").exists()
 
 
@@ -144,7 +146,7 @@ def test_a_number_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
     run = tmp_path / "run"
     settings = short_run(environment="own_environments:Line", env_arg=("bad_place=10",))
     with pytest.raises(TrainingFault) as caught:
-        rtg.fit(settings, run_dir=run, quiet=True)
+        fit_settings(settings, run_dir=run, quiet=True)
     assert "reward of environment" in str(caught.value) and "step" in str(caught.value)
     step = int(str(caught.value).split("at its step ")[1].split()[0])
     kept = checkpoint.latest(run / "checkpoints")
@@ -162,7 +164,7 @@ def test_what_an_environment_raises_is_told_with_its_place(tmp_path, monkeypatch
         environment="own_environments:Walk-v0", seeds=1, env_arg=("trouble=raise", "at=150")
     )
     with pytest.raises(EnvironmentFault, match="the motor burnt out") as caught:
-        rtg.fit(settings, run_dir=tmp_path / "run", quiet=True)
+        fit_settings(settings, run_dir=tmp_path / "run", quiet=True)
     # The 150th step is the 10th of episode 7: episodes have 20.
     assert "environment 0 failed in step 10 of its episode 7 (seed " in str(caught.value)
     assert isinstance(caught.value.__cause__, RuntimeError)
@@ -174,16 +176,16 @@ def test_the_reward_of_a_host_environment_is_looked_at_too(tmp_path):
         environment="own_environments:Walk-v0", seeds=1, env_arg=("trouble=reward", "at=150")
     )
     with pytest.raises(TrainingFault, match="reward of environment 0 at its step 149"):
-        rtg.fit(settings, run_dir=tmp_path / "run", quiet=True)
+        fit_settings(settings, run_dir=tmp_path / "run", quiet=True)
 
 
 def test_runs_of_the_same_settings_are_the_same(tmp_path):
     for name in ("a", "b"):
-        rtg.fit(short_run(128), run_dir=tmp_path / name, quiet=True)
+        fit_settings(short_run(128), run_dir=tmp_path / name, quiet=True)
     first, second = last_arrays(tmp_path / "a"), last_arrays(tmp_path / "b")
     assert all(np.array_equal(first[name], second[name]) for name in first)
     other = short_run(128, seed=5)
-    rtg.fit(other, run_dir=tmp_path / "c", quiet=True)
+    fit_settings(other, run_dir=tmp_path / "c", quiet=True)
     assert rows(tmp_path / "c")[0]["seed"] == 5
     assert rows(tmp_path / "c")[0]["train/loss"] != rows(tmp_path / "a")[0]["train/loss"]
 
@@ -197,16 +199,16 @@ def test_nothing_is_compiled_for_settings_that_cannot_be(tmp_path, monkeypatch):
     occupied.mkdir()
     (occupied / "file").touch()
     with pytest.raises(ValueError, match="not empty"):
-        rtg.fit(short_run(), run_dir=occupied)
+        fit_settings(short_run(), run_dir=occupied)
 
 
 def test_tensorboard_files_for_every_seed(tmp_path):
-    rtg.fit(short_run(64), run_dir=tmp_path / "run", tensorboard=True, quiet=True)
+    fit_settings(short_run(64), run_dir=tmp_path / "run", tensorboard=True, quiet=True)
     assert len(list((tmp_path / "run" / "tensorboard").glob("seed_*/events.out.*"))) == 2
 
 
 def test_without_a_name_a_run_is_put_under_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    result = rtg.fit(short_run(32), quiet=True)
+    result = fit_settings(short_run(32), quiet=True)
     assert result.path.parent.name == "runs" and result.path.name.startswith("ppo-CartPole-v1-")
     assert (result.path / "evaluation.json").exists()

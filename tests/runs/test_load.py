@@ -12,6 +12,7 @@ from rewardtogo.algorithms.normalised import NormalisedPolicy
 from rewardtogo.nn.distributions import Categorical, DiagonalGaussian
 from rewardtogo.nn.policies import AbstractPolicy
 from rewardtogo.runs import checkpoint
+from rewardtogo.runs.fit import run as fit_settings
 from rewardtogo.runs.load import Predictor, SavedRun
 from rewardtogo.sources.task import make_task
 from short_runs import (
@@ -134,7 +135,7 @@ def normalised_run():
     path = scratch() / "normalised"
     settings = short_run(128, environment="Pendulum-v1", seeds=1, eval_episodes=1)
     recipe = dataclasses.replace(settings.recipe, normalise_observation=True, normalise_reward=True)
-    rtg.fit(dataclasses.replace(settings, recipe=recipe), run_dir=path, quiet=True)
+    fit_settings(dataclasses.replace(settings, recipe=recipe), run_dir=path, quiet=True)
     return path
 
 

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 import rewardtogo as rtg
+from rewardtogo.runs.fit import run as fit_settings
 from rewardtogo.runs.play import play
 from short_runs import (
     compile_cache,  # noqa: F401
@@ -23,7 +24,7 @@ def walking_run():
     path = scratch() / "walk"
     if not path.exists():
         settings = short_run(64, environment="own_environments:Walk-v0", seeds=1, eval_episodes=1)
-        rtg.fit(settings, run_dir=path, quiet=True)
+        fit_settings(settings, run_dir=path, quiet=True)
     return path
 
 
@@ -79,7 +80,7 @@ def test_what_has_no_gymnasium_twin_has_no_pictures(tmp_path, name, message):
 
 def test_a_finite_mdp_is_seen_in_its_gymnasium_twin(tmp_path):
     settings = short_run(64, environment="tabular:FrozenLake-v1", seeds=1, eval_episodes=1)
-    rtg.fit(settings, run_dir=tmp_path / "run", quiet=True)
+    fit_settings(settings, run_dir=tmp_path / "run", quiet=True)
     play(tmp_path / "run", tmp_path / "out.gif", max_steps=3)
     with Image.open(tmp_path / "out.gif") as picture:
         assert picture.size == (256, 256)

@@ -8,7 +8,7 @@ from rewardtogo.files import read_json
 from rewardtogo.runs.evaluation import evaluation, evaluation_from_json
 from rewardtogo.runs.folder import RunFolder
 from rewardtogo.runs.result import Result, read_result
-from rewardtogo.training.evaluate import EvaluatedEpisodes
+from rewardtogo.training.evaluate import Measured
 from rewardtogo.types import Optimum
 from short_runs import (
     compile_cache,  # noqa: F401
@@ -20,9 +20,8 @@ RETURNS = np.array([[1.0, 3.0], [5.0, 5.0], [0.0, 4.0], [10.0, 30.0]])
 
 
 def found():
-    return evaluation(
-        EvaluatedEpisodes(RETURNS, RETURNS.astype(int) + 1), range(7, 11), [64, 64, 64, 96]
-    )
+    lengths = RETURNS.astype(int) + 1
+    return evaluation(Measured(RETURNS, {}, lengths), range(7, 11), [64, 64, 64, 96])
 
 
 def test_the_unit_is_the_seed():
@@ -37,7 +36,7 @@ def test_the_unit_is_the_seed():
 def test_an_evaluation_reads_back_as_written():
     assert evaluation_from_json(found().to_json()) == found()
     assert "optimum" not in found().to_json()  # nor is there one in what older versions wrote
-    one = evaluation(EvaluatedEpisodes(RETURNS[:1], RETURNS[:1].astype(int)), range(1), [3])
+    one = evaluation(Measured(RETURNS[:1], {}, RETURNS[:1].astype(int)), range(1), [3])
     assert one.to_json()["interval"] is None
     assert evaluation_from_json(one.to_json()) == one
 

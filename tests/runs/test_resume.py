@@ -11,7 +11,8 @@ import pytest
 
 import rewardtogo as rtg
 from rewardtogo.runs import checkpoint, metrics, writer
-from rewardtogo.runs.settings import Settings
+from rewardtogo.runs.fit import run as fit_settings
+from rewardtogo.runs.settings import RunSettings, Settings
 from short_runs import (
     assert_same_end,
     compile_cache,  # noqa: F401
@@ -37,8 +38,8 @@ def short_replay_run(algorithm, environment, **changes):
         total_steps=320,
         **changes,
     )
-    run = rtg.RunSettings(seeds=2, eval_episodes=2, report_every=32)
-    return Settings(algorithm, environment, recipe, run)
+    run = RunSettings(seeds=2, eval_episodes=2, report_every=32)
+    return Settings(recipe, environment, run)
 
 
 @contextlib.contextmanager
@@ -80,8 +81,8 @@ def short_trust_region_run():
         hidden=(8,),
         total_steps=320,
     )
-    run = rtg.RunSettings(seeds=2, eval_episodes=2, report_every=32)
-    return Settings("trpo", "CartPole-v1", recipe, run)
+    run = RunSettings(seeds=2, eval_episodes=2, report_every=32)
+    return Settings(recipe, "CartPole-v1", run)
 
 
 CASES = {
@@ -102,14 +103,14 @@ def test_killed_and_resumed_is_uninterrupted(name, tmp_path, monkeypatch):
     settings, whole = CASES[name](), tmp_path / "whole"
     moments = set(random.Random(name).sample(range(20, 200), 4))
     with copies_at(whole, moments, tmp_path) as killed:
-        rtg.fit(settings, run_dir=whole, quiet=True)
+        fit_settings(settings, run_dir=whole, quiet=True)
     monkeypatch.undo()
     assert len(killed) >= 2
     for run in killed[:2]:
         with (run / "metrics.jsonl").open("a") as file:
             file.write('{"seed": 0, "iterat')  # a row that was being written
         before = rows_known_good(run)
-        rtg.fit(settings, run_dir=run, resume=True, quiet=True)
+        fit_settings(settings, run_dir=run, resume=True, quiet=True)
         assert rows(run)[: len(before)] == before
         assert_same_end(run, whole)
         assert not list(run.rglob(".unfinished*"))
@@ -128,15 +129,15 @@ def rows_known_good(run):
 def test_killed_in_the_final_evaluation_only_evaluates(tmp_path):
     run = copy_of(finished_run(), tmp_path / "run")
     (run / "evaluation.json").unlink()
-    rtg.fit(short_run(eval_every=128), run_dir=run, resume=True, quiet=True)
+    fit_settings(short_run(eval_every=128), run_dir=run, resume=True, quiet=True)
     assert_same_end(run, finished_run())
 
 
 def test_an_early_stop_is_not_trained_beyond_by_a_resume(tmp_path):
     settings, run = short_run(eval_every=128, stop_at_return=1.0), tmp_path / "run"
-    rtg.fit(settings, run_dir=run, quiet=True)
+    fit_settings(settings, run_dir=run, quiet=True)
     for _ in range(2):  # finished; then killed before the figures were written
-        result = rtg.fit(settings, run_dir=run, resume=True, quiet=True)
+        result = fit_settings(settings, run_dir=run, resume=True, quiet=True)
         assert result.evaluation.steps == (128, 128)
         (run / "evaluation.json").unlink()
 
@@ -144,7 +145,7 @@ def test_an_early_stop_is_not_trained_beyond_by_a_resume(tmp_path):
 def test_a_finished_run_is_left_as_it_is(tmp_path, capsys):
     run = copy_of(finished_run(), tmp_path / "run")
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    result = rtg.fit(short_run(eval_every=128), run_dir=run, resume=True, quiet=True)
+    result = fit_settings(short_run(eval_every=128), run_dir=run, resume=True, quiet=True)
     assert "is finished" in capsys.readouterr().err
     assert result.evaluation.steps == (640, 640)
     after = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
@@ -154,33 +155,33 @@ def test_a_finished_run_is_left_as_it_is(tmp_path, capsys):
 
 def test_more_steps_continue_a_finished_run(tmp_path):
     run, whole = copy_of(finished_run(), tmp_path / "run"), tmp_path / "whole"
-    rtg.fit(short_run(960, eval_every=128), run_dir=run, resume=True, quiet=True)
-    rtg.fit(short_run(960, eval_every=128), run_dir=whole, quiet=True)
+    fit_settings(short_run(960, eval_every=128), run_dir=run, resume=True, quiet=True)
+    fit_settings(short_run(960, eval_every=128), run_dir=whole, quiet=True)
     assert_same_end(run, whole)
     assert json.loads((run / "settings.json").read_text())["recipe"]["total_steps"] == 960
 
 
 def test_fewer_steps_than_done_leave_a_finished_run(tmp_path):
     run = copy_of(finished_run(), tmp_path / "run")
-    rtg.fit(short_run(320, eval_every=128), run_dir=run, resume=True, quiet=True)
+    fit_settings(short_run(320, eval_every=128), run_dir=run, resume=True, quiet=True)
     assert json.loads((run / "settings.json").read_text())["recipe"]["total_steps"] == 640
 
 
 def test_nothing_saved_starts_over_and_says_so(tmp_path, capsys):
     run = copy_of(finished_run(), tmp_path / "run")
     shutil.rmtree(run / "checkpoints")
-    rtg.fit(short_run(eval_every=128), run_dir=run, resume=True, quiet=True)
+    fit_settings(short_run(eval_every=128), run_dir=run, resume=True, quiet=True)
     assert "Nothing was saved" in capsys.readouterr().err
     assert_same_end(run, finished_run())
     fresh = tmp_path / "fresh"
-    rtg.fit(short_run(eval_every=128), run_dir=fresh, resume=True, quiet=True)
+    fit_settings(short_run(eval_every=128), run_dir=fresh, resume=True, quiet=True)
     assert "Nothing was saved" in capsys.readouterr().err
     assert_same_end(fresh, finished_run())
 
 
 def test_resume_needs_a_folder():
     with pytest.raises(ValueError, match="`resume` needs `run_dir`"):
-        rtg.fit(short_run(), resume=True)
+        fit_settings(short_run(), resume=True)
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
@@ -196,7 +197,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_offered(damage, tmp_pa
         file.unlink()
     settings = short_run(960, eval_every=128)
     with pytest.raises(checkpoint.CheckpointError) as caught:
-        rtg.fit(settings, run_dir=run, resume=True, quiet=True)
+        fit_settings(settings, run_dir=run, resume=True, quiet=True)
     assert str(file) in str(caught.value)
     assert f"An older one is intact: {older}" in str(caught.value)
     assert caught.value.__notes__ == [
@@ -207,7 +208,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_offered(damage, tmp_pa
 def test_the_advice_after_damage_works(tmp_path):
     run = copy_of(finished_run(), tmp_path / "run")
     shutil.rmtree(checkpoint.finished(run / "checkpoints")[-1])
-    rtg.fit(short_run(eval_every=128), run_dir=run, resume=True, quiet=True)
+    fit_settings(short_run(eval_every=128), run_dir=run, resume=True, quiet=True)
     assert_same_end(run, finished_run())
 
 
@@ -233,13 +234,13 @@ def test_another_run_is_not_gone_on_with(change, words, tmp_path):
     run = copy_of(finished_run(), tmp_path / "run")
     altered(run, change)
     with pytest.raises(ValueError, match=words):
-        rtg.fit(short_run(eval_every=128), run_dir=run, resume=True, quiet=True)
+        fit_settings(short_run(eval_every=128), run_dir=run, resume=True, quiet=True)
 
 
 def test_other_versions_and_flags_are_warned_of(tmp_path, capsys):
     run = copy_of(finished_run(), tmp_path / "run")
     altered(run, lambda data: data["versions"].update(jax="0.1", xla_flags="--other"))
-    rtg.fit(short_run(704, eval_every=128), run_dir=run, resume=True, quiet=True)
+    fit_settings(short_run(704, eval_every=128), run_dir=run, resume=True, quiet=True)
     said = capsys.readouterr().err
     assert "jax was '0.1'" in said and "xla_flags was '--other'" in said
     # What the run began with stays on record.
@@ -249,7 +250,7 @@ def test_other_versions_and_flags_are_warned_of(tmp_path, capsys):
 def test_how_a_run_is_watched_may_change(tmp_path):
     run = copy_of(finished_run(), tmp_path / "run")
     settings = short_run(704, eval_every=0, eval_episodes=2, env_timeout=5.0)
-    result = rtg.fit(settings, run_dir=run, resume=True, quiet=True)
+    result = fit_settings(settings, run_dir=run, resume=True, quiet=True)
     assert result.evaluation.episodes == 2
     assert json.loads((run / "settings.json").read_text())["run"]["env_timeout"] == 5.0
 
@@ -257,10 +258,10 @@ def test_how_a_run_is_watched_may_change(tmp_path):
 def test_a_resumed_host_run_begins_new_episodes_and_says_so(tmp_path, capsys):
     run = tmp_path / "run"
     settings = lambda steps: short_run(steps, environment="own_environments:Walk-v0", seeds=1)
-    rtg.fit(settings(128), run_dir=run, quiet=True)
-    episodes = lambda: arrays_named(run, "gatherer/episode")
+    fit_settings(settings(128), run_dir=run, quiet=True)
+    episodes = lambda: arrays_named(run, "collector/episode")
     before = episodes()
-    rtg.fit(settings(256), run_dir=run, resume=True)
+    fit_settings(settings(256), run_dir=run, resume=True)
     assert "begin new episodes" in capsys.readouterr().err
     # Each of the two environments: 64 steps are three episodes and a part; then again, after it.
     assert before.tolist() == [[3, 3]] and episodes().tolist() == [[7, 7]]
@@ -276,7 +277,7 @@ def arrays_named(run, name):
 
 def test_speed_counts_what_was_done_this_time(tmp_path):
     run = copy_of(finished_run(), tmp_path / "run")
-    result = rtg.fit(short_run(704, eval_every=128), run_dir=run, resume=True, quiet=True)
+    result = fit_settings(short_run(704, eval_every=128), run_dir=run, resume=True, quiet=True)
     assert result.steps == 2 * 64
     last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
     assert last["time/fps"] * last["time/time_elapsed"] == pytest.approx(2 * 64)

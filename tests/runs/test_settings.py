@@ -73,7 +73,7 @@ def changed(settings):
 def test_settings_read_back_are_those_written(name):
     recipe = changed(RECIPES[name]())
     run = RunSettings(seeds=3, seed=7, env_arg=("a=1", "b=x"), eval_every=10, stop_at_return=2.5)
-    settings = Settings(name, ENVIRONMENTS[name], recipe, run)
+    settings = Settings(recipe, ENVIRONMENTS[name], run)
     assert settings_from_json(json.loads(json.dumps(to_json(settings)))) == settings
 
 
@@ -146,21 +146,21 @@ def test_what_cannot_be_is_refused(change, words):
 def test_a_number_of_steps_that_cannot_be(steps):
     recipe = dataclasses.replace(RECIPES["ppo"](), total_steps=steps)
     with pytest.raises(ValueError, match="total_steps"):
-        Settings("ppo", "CartPole-v1", recipe)
+        Settings(recipe, "CartPole-v1")
 
 
 def test_seeds_are_numbers_of_31_bits():
     recipe = RECIPES["ppo"]()
-    Settings("ppo", "CartPole-v1", recipe, RunSettings(seed=MOST_SEEDS - 8, seeds=8))
+    Settings(recipe, "CartPole-v1", RunSettings(seed=MOST_SEEDS - 8, seeds=8))
     with pytest.raises(ValueError, match="`seed` \\+ `seeds`"):
-        Settings("ppo", "CartPole-v1", recipe, RunSettings(seed=MOST_SEEDS - 7, seeds=8))
+        Settings(recipe, "CartPole-v1", RunSettings(seed=MOST_SEEDS - 7, seeds=8))
 
 
 def test_the_recipe_must_be_the_algorithms():
     with pytest.raises(ValueError, match="Did you mean `ppo`"):
-        Settings("pppo", "CartPole-v1", RECIPES["ppo"]())
+        Settings(RECIPES["ppo"](), "CartPole-v1")
     with pytest.raises(ValueError, match="DQNRecipe is no recipe of `ppo`"):
-        Settings("ppo", "CartPole-v1", RECIPES["dqn"]())
+        Settings(RECIPES["dqn"](), "CartPole-v1")
 
 
 def real_settings(kind, path=()):

@@ -9,17 +9,19 @@ import pytest
 from rewardtogo.runs import checkpoint, resume as resuming, writer as run_writer
 from rewardtogo.runs.folder import RunFolder
 from rewardtogo.runs.metrics import read_rows
-from rewardtogo.runs.resume import open_or_create, write_settings
-from rewardtogo.runs.writer import RunWriter
+from rewardtogo.runs.resume import open_or_create, settings_data, write_settings
+from rewardtogo.runs.writer import Place, RunWriter
+from rewardtogo.sources.protocol import BufferState
 from rewardtogo.training.loop import TrainState
-from rewardtogo.training.train import Report
+from rewardtogo.types import STEPS
 from short_runs import short_run
 
 
-def report(iteration, steps=(64, 64), metrics=None):
-    state = TrainState({"weight": jnp.ones((2, 3))}, {"steps": jnp.asarray(steps)}, ())
-    figures = {"rollout/ep_rew_mean": np.array([1.0, np.nan])} if metrics is None else metrics
-    return Report(iteration, np.asarray(steps), state, figures, False)
+STATE = TrainState({"weight": jnp.ones((2, 3))}, {"steps": jnp.ones(2)}, BufferState(()))
+
+
+def place(iteration, steps=(64, 64)):
+    return Place(iteration, {STEPS.tag: np.asarray(steps)})
 
 
 def set_clock(monkeypatch, clock):
@@ -31,15 +33,19 @@ def folder(tmp_path):
     return RunFolder.create(tmp_path / "run")
 
 
-def keeper(folder, *, before=(0, 0)):
-    return RunWriter(folder, range(3, 5), np.asarray(before), tensorboard=False)
+def written(folder, *, larger_is_better=True):
+    return RunWriter(folder, range(3, 5), larger_is_better=larger_is_better, tensorboard=False)
 
 
 def test_a_row_a_seed_without_what_has_no_data(folder, monkeypatch):
     values = itertools.count(0.0, 2.0)
     set_clock(monkeypatch, lambda: next(values))
-    writer = keeper(folder, before=(32, 32))
-    writer.write(report(2), {"eval/mean_reward": np.array([4.0, 5.0])})
+    writer = written(folder)
+    figures = {
+        "rollout/ep_rew_mean": np.array([1.0, np.nan]),
+        "eval/mean_reward": np.array([4.0, 5.0]),
+    }
+    writer.write(place(2), 64, figures)
     writer.close()
     common = {"iteration": 2, "time/total_timesteps": 64, "time/time_elapsed": 2.0}
     common["time/fps"] = 32.0  # 32 steps of each of two seeds, in two seconds
@@ -62,10 +68,10 @@ def test_saving_takes_at_most_its_share(folder, cost, monkeypatch):
 
     monkeypatch.setattr(checkpoint, "save", slow_save)
     monkeypatch.setattr(run_writer, "SAVING_LEAST", cost)
-    writer, one = keeper(folder), report(1)
+    writer = written(folder)
     for _ in range(4_000):
         clock[0] += 0.05
-        writer.save_if_due(one, {})
+        writer.save_if_due(STATE, place(1), {})
         assert spent[0] <= 0.0501 * clock[0] + 1e-9
     assert saves[0] / 2 >= 0.02 * clock[0] / cost  # and it does save
     writer.close()
@@ -78,29 +84,38 @@ def test_a_first_save_is_as_dear_as_it_is_large(folder, monkeypatch):
     saved = []
     monkeypatch.setattr(checkpoint, "save", lambda *args, **kwargs: saved.append(clock[0]))
     large = np.lib.stride_tricks.as_strided(np.zeros(1), (2**27,), (0,))  # 1 GiB of address
-    state = TrainState({}, {}, large)
-    writer = keeper(folder)
+    state = TrainState({}, {}, BufferState(large))
+    writer = written(folder)
     for clock[0] in (1.0, 20.0, 99.0, 108.0):
-        writer.save_if_due(Report(1, np.array([1, 1]), state, {}, False), {})
+        writer.save_if_due(state, place(1), {})
     assert saved == [108.0, 108.0]
     writer.close()
 
 
 def test_the_best_stays_until_it_is_beaten(folder):
-    writer = keeper(folder)
+    writer = written(folder)
     figures = [5.0, 4.0, 5.0, 6.0, 1.0]  # equal is not better
     for iteration, (figure, best) in enumerate(zip(figures, [0, 0, 0, 3, 3], strict=True)):
-        writer.save_best(report(iteration), figure)
+        writer.save_best(STATE, place(iteration), figure)
         (path,) = checkpoint.finished(folder.best)
         assert checkpoint.read_step(path) == best
-        assert checkpoint.read_info(path)["mean_reward"] == figures[best]
+        assert checkpoint.read_info(path)["figure"] == figures[best]
+    writer.close()
+
+
+def test_of_losses_the_best_is_the_least(folder):
+    writer = written(folder, larger_is_better=False)
+    for iteration, (figure, best) in enumerate([(5.0, 0), (6.0, 0), (4.0, 2)]):
+        writer.save_best(STATE, place(iteration), figure)
+        (path,) = checkpoint.finished(folder.best)
+        assert checkpoint.read_step(path) == best
     writer.close()
 
 
 def test_the_last_save_is_told(folder):
-    writer = keeper(folder)
+    writer = written(folder)
     assert "No checkpoint" in writer.last_saved()
-    writer.save(report(3), {"finished": False, "total_steps": 100})
+    writer.save(STATE, place(3), {"finished": False, "total_steps": 100})
     assert str(checkpoint.latest(folder.checkpoints)) in writer.last_saved()
     writer.close()
 
@@ -114,7 +129,7 @@ def test_a_folder_that_holds_anything_else_is_refused(tmp_path):
 
 def test_a_folder_that_holds_a_run_is_refused_unless_resumed(tmp_path):
     folder = open_or_create(short_run(), tmp_path / "run", resume=False)
-    write_settings(folder, short_run(), None)
+    write_settings(folder, settings_data(short_run()), None)
     with pytest.raises(ValueError, match="already holds a run"):
         open_or_create(short_run(), folder.path, resume=False)
     assert open_or_create(short_run(), folder.path, resume=True) == folder
@@ -122,10 +137,10 @@ def test_a_folder_that_holds_a_run_is_refused_unless_resumed(tmp_path):
 
 def test_what_a_run_began_with_stays_in_its_settings(tmp_path, monkeypatch):
     folder = RunFolder.create(tmp_path / "run")
-    write_settings(folder, short_run(), tmp_path / "other")
+    write_settings(folder, settings_data(short_run()), tmp_path / "other")
     before = json.loads(folder.settings.read_text())
     monkeypatch.setattr(resuming, "versions", lambda: {"jax": "99"})
-    write_settings(folder, short_run(960), None)
+    write_settings(folder, settings_data(short_run(960)), None)
     after = json.loads(folder.settings.read_text())
     assert after["from_run"] == str(tmp_path / "other")
     assert after["versions"] == before["versions"]

@@ -4,7 +4,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from rewardtogo.sources.episodes import Episodes
+from rewardtogo.sources.collectors.episodes import Episodes
 from rewardtogo.sources.fault import FIELDS
 from sources.toys import Counting, Walk, stepped_by_hand
 
@@ -59,17 +59,19 @@ def test_both_ends_are_met(run):
 
 def test_steps_counted_are_those_in_the_mask(run):
     state, batches = run
-    assert state.steps == sum(b.mask.sum() for b in batches) < 2 * NUM_EPISODES * MAX_STEPS
+    assert state.progress == sum(b.mask.sum() for b in batches) < 2 * NUM_EPISODES * MAX_STEPS
 
 
 def test_tally_is_the_sum_over_the_mask(run):
     state, batches = run
     rewards = [np.where(b.mask, b.transition.reward, np.inf) for b in batches]
     returns = sum(np.where(np.isfinite(r), r, 0).sum(axis=0) for r in rewards)
-    assert np.allclose(state.tally.finished_return, returns, rtol=1e-6)
-    assert np.array_equal(state.tally.finished_length, sum(b.mask.sum(axis=0) for b in batches))
-    assert np.array_equal(state.tally.finished, np.full(NUM_EPISODES, 2))
-    assert not state.tally.episode_return.any() and not state.tally.episode_length.any()
+    assert np.allclose(state.statistics.finished_return, returns, rtol=1e-6)
+    assert np.array_equal(
+        state.statistics.finished_length, sum(b.mask.sum(axis=0) for b in batches)
+    )
+    assert np.array_equal(state.statistics.finished, np.full(NUM_EPISODES, 2))
+    assert not state.statistics.episode_return.any() and not state.statistics.episode_length.any()
 
 
 def test_no_reward_after_the_end(run):

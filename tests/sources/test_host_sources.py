@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from rewardtogo.envs.block import episode_seed
+from rewardtogo.sources.collectors.host import HostEpisodes, HostRollout
 from rewardtogo.sources.fault import FIELDS
-from rewardtogo.sources.host import HostEpisodes, HostRollout
 from rewardtogo.training.host import CompiledBehaviour
 from sources.as_gym import pool_of
 from sources.toys import Counting, Walk, counted_by_hand, stepped_by_hand
@@ -78,7 +78,7 @@ def test_tally_and_counters_against_a_plain_count(run):
     state, rollout = run
     for seed in range(NUM_SEEDS):
         expected = counted_by_hand(rollout.reward[seed], rollout.boundary[seed])
-        tally = jax.tree.map(lambda x, s=seed: x[s], state.tally)
+        tally = jax.tree.map(lambda x, s=seed: x[s], state.statistics)
         ours = [
             tally.finished_return,
             tally.finished_length,
@@ -88,7 +88,7 @@ def test_tally_and_counters_against_a_plain_count(run):
         ]
         assert np.allclose(np.stack(ours, axis=1), expected, rtol=1e-6)
         assert np.array_equal(state.episode[seed], expected[:, 2])
-    assert np.array_equal(state.steps, np.full(NUM_SEEDS, GATHERS * NUM_ENVS * NUM_STEPS))
+    assert np.array_equal(state.progress, np.full(NUM_SEEDS, GATHERS * NUM_ENVS * NUM_STEPS))
     assert np.array_equal(state.fault.step, [-1, -1])
 
 
@@ -118,13 +118,13 @@ def test_resumed_environments_begin_the_next_episodes(behaviour):
     source = rollout_source(pool)
     before, _ = gathered(source, source.init(behaviour, key=jr.key(0)), behaviour, 2)
     pool, made = pool_of(Walk(), ENV_KEYS, run_seed=RUN_SEED)
-    after, _ = rollout_source(pool).resume(before, (), behaviour)
+    after = rollout_source(pool).resume(before, behaviour)
     assert np.array_equal(after.episode, before.episode + 1)
-    assert np.array_equal(after.steps, before.steps)
-    assert np.array_equal(after.tally.finished, before.tally.finished)
-    assert np.any(before.tally.episode_length) and not np.any(after.tally.episode_length)
-    assert not np.any(after.tally.episode_return)
-    assert np.array_equal(after.memory[0], np.full((NUM_SEEDS, NUM_ENVS), 10))
+    assert np.array_equal(after.progress, before.progress)
+    assert np.array_equal(after.statistics.finished, before.statistics.finished)
+    assert np.any(before.statistics.episode_length) and not np.any(after.statistics.episode_length)
+    assert not np.any(after.statistics.episode_return)
+    assert np.array_equal(after.carry[0], np.full((NUM_SEEDS, NUM_ENVS), 10))
     for env, episode in enumerate(after.episode.ravel()):
         assert made[env].seeds == [episode_seed(RUN_SEED, env, int(episode))]
 
@@ -167,9 +167,9 @@ def test_episodes_are_counted_within_the_mask(episodes):
         ("finished_length", [b.mask.sum(axis=1) for b in batches]),
         ("finished_return", [b.transition.reward.sum(axis=1) for b in batches]),
     ):
-        assert np.allclose(getattr(state.tally, name), sum(counted), rtol=1e-6)
-    assert np.array_equal(state.tally.finished, np.full((NUM_SEEDS, NUM_ENVS), 2))
-    assert np.array_equal(state.steps, sum(b.mask.sum(axis=(1, 2)) for b in batches))
+        assert np.allclose(getattr(state.statistics, name), sum(counted), rtol=1e-6)
+    assert np.array_equal(state.statistics.finished, np.full((NUM_SEEDS, NUM_ENVS), 2))
+    assert np.array_equal(state.progress, sum(b.mask.sum(axis=(1, 2)) for b in batches))
     for batch in batches:
         assert not batch.transition.reward[~batch.mask].any()
 
@@ -191,10 +191,10 @@ def test_resumed_episodes_are_new_ones(behaviour):
     seen = [set(env.seeds) for env in made]
     pool, made = pool_of(Walk(), ENV_KEYS, gathers=True, run_seed=RUN_SEED)
     source = HostEpisodes(lambda: pool, 5, NUM_SEEDS)
-    resumed, _ = source.resume(before, (), behaviour)
+    resumed = source.resume(before, behaviour)
     after, _ = source.gather(resumed, behaviour, key=key_data(1))
     for env, episode in enumerate(before.episode.ravel()):
         assert made[env].seeds[0] == episode_seed(RUN_SEED, env, int(episode) + 1)
         assert not seen[env] & set(made[env].seeds)
-    assert np.all(after.steps > before.steps)
-    assert np.array_equal(after.tally.finished, before.tally.finished + 1)
+    assert np.all(after.progress > before.progress)
+    assert np.array_equal(after.statistics.finished, before.statistics.finished + 1)

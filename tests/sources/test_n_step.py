@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rewardtogo.sources.n_step import n_step
+from rewardtogo.sources.buffers.n_step import n_step
 from rewardtogo.types import Transition
 
 

@@ -11,10 +11,10 @@ import scipy.stats
 
 from rewardtogo.algorithms.protocol import AbstractErrorLearner
 from rewardtogo.algorithms.sac import SAC
-from rewardtogo.nn.policies import UniformBehaviour
-from rewardtogo.sources.prioritised import Chance, PrioritisedReplay, importance_weights
-from rewardtogo.sources.replay import Replay
-from rewardtogo.sources.rollout import Rollout
+from rewardtogo.sources.buffers.prioritised import Chance, PrioritisedReplay, importance_weights
+from rewardtogo.sources.buffers.replay import Replay
+from rewardtogo.sources.collectors.rollout import Rollout
+from rewardtogo.sources.protocol import Source
 from rewardtogo.training.loop import Loop
 from rewardtogo.types import Transition
 from sources.toys import Counting, Walk
@@ -27,25 +27,20 @@ ALPHA, OFFSET, BETA = 0.7, 0.01, 0.4
 
 
 def prioritised(batch_size=8, num_updates=5, num_return_steps=1, **changes: Any):
-    rollout = Rollout(Walk(), NUM_ENVS, NUM_STEPS)
-    replay = Replay(
-        rollout,
-        UniformBehaviour(2, 0, 1),
-        CAPACITY,
-        batch_size,
-        num_updates,
-        SIZE,
-        num_return_steps,
-        0.9,
-    )
+    replay = Replay(CAPACITY, batch_size, num_updates, num_return_steps, 0.9)
     settings: dict[str, Any] = {
         "priority_exponent": ALPHA,
         "priority_offset": OFFSET,
         "importance_exponent": BETA,
         "importance_updates": 20,
+        "warmup_gathers": 1,
         **changes,
     }
     return PrioritisedReplay(replay, **settings)
+
+
+def sourced(buffer):
+    return Source(Rollout(Walk(), NUM_ENVS, NUM_STEPS), buffer)
 
 
 def numbered(index):
@@ -57,17 +52,17 @@ def numbered(index):
 
 
 def filled(source, gathers):
-    memory = source.empty_memory(numbered(0))
+    memory = source.init(numbered(0))
     for index in range(gathers):
-        memory = source.absorb(memory, numbered(index), index=jnp.array(index))
+        memory = source.add(memory, numbered(index), index=jnp.array(index))
     return memory
 
 
 def with_errors(source, memory, errors):
     """The memory once every step of the ring was learned from, step i with error i."""
     place = jnp.arange(len(errors))
-    priorities = source.learned(memory.priorities, place, jnp.asarray(errors))
-    return eqx.tree_at(lambda m: m.priorities, memory, priorities)
+    priorities = source.learned(memory.changing, place, jnp.asarray(errors))
+    return eqx.tree_at(lambda m: m.changing, memory, priorities)
 
 
 @pytest.fixture
@@ -84,10 +79,10 @@ LAST = jnp.array(GATHERS - 1)
 
 def test_priorities_are_those_of_the_last_errors(learned):
     source, memory, expected = learned
-    assert np.allclose(memory.priorities.tree.weight[:CAPACITY], expected, rtol=1e-12)
-    assert np.isclose(memory.priorities.greatest, max(1.0, expected.max()), rtol=1e-12)
+    assert np.allclose(memory.changing.tree.weight[:CAPACITY], expected, rtol=1e-12)
+    assert np.isclose(memory.changing.greatest, max(1.0, expected.max()), rtol=1e-12)
     place, errors = jnp.array([3, 9, 3, 0]), jnp.array([5.0, -30.0, 5.0, 0.0])
-    after = source.learned(memory.priorities, place, errors)
+    after = source.learned(memory.changing, place, errors)
     expected[[3, 9, 0]] = (np.array([5.0, 30.0, 0.0]) + OFFSET) ** ALPHA
     assert np.allclose(after.tree.weight[:CAPACITY], expected, rtol=1e-12)
     assert np.isclose(after.greatest, (30 + OFFSET) ** ALPHA, rtol=1e-12)
@@ -99,19 +94,19 @@ def test_priorities_are_those_of_the_last_errors(learned):
 def test_new_steps_have_the_greatest_priority_and_empty_places_none(x64, gathers):
     """1 at first; what is overwritten loses its own priority, what is not keeps it."""
     source = prioritised()
-    weight = np.asarray(filled(source, gathers).priorities.tree.weight)
+    weight = np.asarray(filled(source, gathers).changing.tree.weight)
     stored = min(gathers, GATHERS) * SIZE
     assert np.all(weight[:stored] == 1) and not np.any(weight[stored:])
     memory = filled(source, gathers)
     memory = with_errors(source, memory, np.linspace(0.1, 7.0, stored))
-    before = np.asarray(memory.priorities.tree.weight)
-    memory = source.absorb(memory, numbered(gathers), index=jnp.array(gathers))
-    weight = np.asarray(memory.priorities.tree.weight)
+    before = np.asarray(memory.changing.tree.weight)
+    memory = source.add(memory, numbered(gathers), index=jnp.array(gathers))
+    weight = np.asarray(memory.changing.tree.weight)
     new = gathers % GATHERS * SIZE + np.arange(SIZE)
     old = np.setdiff1d(np.arange(stored), new)
     assert np.allclose(weight[new], (7.0 + OFFSET) ** ALPHA, rtol=1e-12)
     assert np.array_equal(weight[old], before[old])
-    assert np.array_equal(memory.steps.action.ravel()[new], gathers * SIZE + np.arange(SIZE))
+    assert np.array_equal(memory.held.steps.action.ravel()[new], gathers * SIZE + np.arange(SIZE))
 
 
 def test_each_step_of_a_minibatch_is_of_its_own_part_of_the_sum(learned):
@@ -124,7 +119,7 @@ def test_each_step_of_a_minibatch_is_of_its_own_part_of_the_sum(learned):
         target = (np.arange(8) + u) / 8 * total
         expected = np.searchsorted(np.cumsum(priority), target, "right") // 64
         assert np.array_equal(place // 64, expected)
-        assert np.array_equal(batch.action, memory.steps.action.ravel()[place])
+        assert np.array_equal(batch.action, memory.held.steps.action.ravel()[place])
         blocks.append(expected)
     share = np.bincount(np.ravel(blocks)) / (8 * 200)
     sums = np.add.reduceat(priority, np.arange(0, CAPACITY, 64))
@@ -137,7 +132,7 @@ def test_draws_by_random_numbers_have_these_frequencies(learned):
     source = dataclasses.replace(source, replay=prioritised(8, 500).replay)
 
     def drawn(key):
-        chances = source.batches(memory, numbered(0), index=LAST, key=key)
+        chances = source.plan(memory, numbered(0), index=LAST, key=key)
         return jax.lax.map(lambda c: source.draw(memory, c, index=LAST)[1], chances)
 
     places = jax.jit(drawn)(jr.key(3))
@@ -179,7 +174,7 @@ def test_fully_weighted_draws_estimate_the_uniform_mean(learned):
 def test_exponent_zero_is_uniform(x64):
     source = prioritised(priority_exponent=0.0)
     memory = with_errors(source, filled(source, GATHERS), np.arange(1.0, CAPACITY + 1))
-    assert np.array_equal(memory.priorities.tree.weight[:CAPACITY], np.ones(CAPACITY))
+    assert np.array_equal(memory.changing.tree.weight[:CAPACITY], np.ones(CAPACITY))
     batch, _ = source.draw(memory, Chance(*jr.uniform(jr.key(0), (2, 8))), index=LAST)
     assert np.array_equal(batch.record.weight, np.ones(8))
 
@@ -235,20 +230,20 @@ class Learnt(AbstractErrorLearner):
 def test_each_minibatch_knows_what_the_one_before_has_taught(x64):
     """With no error left in what was seen, no step is in two of the 4 minibatches of 3."""
     source = prioritised(batch_size=3, num_updates=4, priority_exponent=1.0, priority_offset=1e-9)
-    loop = Loop(Learnt(), source, lambda key: ())
+    loop = Loop(Learnt(), sourced(source), lambda key: ())
     memory = filled(source, 2)
     learn = jax.jit(
         lambda key: loop.learn(jnp.zeros(1000, int), memory, numbered(1), jnp.array(1), key)
     )
     for seed in range(5):
-        counts, priorities, metrics = learn(jr.key(seed))
+        counts, changing, metrics = learn(jr.key(seed))
         assert 4 <= counts.sum() <= 12 and counts.max() == 1 and metrics["most"] == 1
-        assert np.allclose(priorities.tree.total, 12 - counts.sum(), atol=1e-7)
+        assert np.allclose(changing.tree.total, 12 - counts.sum(), atol=1e-7)
 
 
 def test_an_algorithm_that_tells_no_errors_is_refused():
     with pytest.raises(ValueError, match="SAC tells no errors to draw past experience by"):
-        Loop(SAC(), prioritised(), lambda key: ())
+        Loop(SAC(), sourced(prioritised()), lambda key: ())
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -9,8 +10,10 @@ import pytest
 
 from rewardtogo.nn.build import Architecture
 from rewardtogo.nn.policies import LogProbBehaviour
+from rewardtogo.sources.buffers.latest import Latest
+from rewardtogo.sources.collectors.rollout import Rollout
 from rewardtogo.sources.fault import FIELDS
-from rewardtogo.sources.rollout import Rollout
+from rewardtogo.sources.protocol import BufferState, Source
 from sources.toys import Counting, Walk, counted_by_hand, stepped_by_hand
 
 
@@ -77,7 +80,7 @@ def test_each_step_acts_with_a_key_of_its_own(run):
 def test_tally_and_counters_against_a_plain_count(run):
     state, rollout = run
     expected = counted_by_hand(rollout.reward, rollout.boundary)
-    tally = state.tally
+    tally = state.statistics
     ours = [
         tally.finished_return,
         tally.finished_length,
@@ -87,12 +90,12 @@ def test_tally_and_counters_against_a_plain_count(run):
     ]
     assert np.allclose(np.stack(ours, axis=1), expected, rtol=1e-6)
     assert np.array_equal(state.episode, expected[:, 2])
-    assert state.steps == GATHERS * NUM_ENVS * NUM_STEPS
+    assert state.progress == GATHERS * NUM_ENVS * NUM_STEPS
     assert state.fault.step == -1
 
 
 def test_a_drained_tally_keeps_the_episodes_under_way(run):
-    tally, drained = run[0].tally, run[0].tally.drained()
+    tally, drained = run[0].statistics, run[0].statistics.drained()
     assert np.array_equal(drained.episode_return, tally.episode_return)
     assert np.array_equal(drained.episode_length, tally.episode_length)
     assert tally.finished.any()
@@ -140,11 +143,12 @@ def test_the_record_is_the_log_probability_of_the_action(key):
 @pytest.mark.parametrize("field", ["num_envs", "num_steps"])
 def test_counts_are_checked(field):
     with pytest.raises(ValueError, match=f"`{field}` must be a whole number, at least 1; got 0"):
-        Rollout(Walk(), **({"num_envs": 1, "num_steps": 1} | {field: 0}))
+        given: dict[str, Any] = {"num_envs": 1, "num_steps": 1} | {field: 0}
+        Rollout(Walk(), **given)
 
 
 def test_one_rollout_is_one_batch(run):
-    source = Rollout(Walk(), NUM_ENVS, NUM_STEPS)
-    stack = source.batches((), run[1], index=jnp.array(0), key=KEY)
+    source = Source(Rollout(Walk(), NUM_ENVS, NUM_STEPS), Latest())
+    stack = Latest().plan(BufferState(()), run[1], index=jnp.array(0), key=KEY)
     assert dataclasses.replace(stack, record=()).reward.shape == (1, *run[1].reward.shape)
-    assert source.steps_per_gather == NUM_ENVS * NUM_STEPS and source.warmup is None
+    assert source.collector.per_gather == NUM_ENVS * NUM_STEPS and source.warmup_gathers == 0

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from rewardtogo.sources.sum_tree import FAN_OUT, empty_tree, found, written
+from rewardtogo.sources.buffers.sum_tree import FAN_OUT, empty_tree, found, written
 
 
 SIZES = [1, 7, 8, 9, 64, 65, 600]

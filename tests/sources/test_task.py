@@ -4,7 +4,7 @@ import pytest
 
 from own_environments import Line
 from rewardtogo.envs.block import EnvironmentFault
-from rewardtogo.sources.host import HostRollout
+from rewardtogo.sources.collectors.host import HostRollout
 from rewardtogo.sources.task import HostTask, JaxTask, is_jax_task, make_task
 
 

@@ -13,7 +13,9 @@ from loops.pairs import Problem, assert_same_bits, run
 from rewardtogo.algorithms.reinforce import REINFORCE
 from rewardtogo.devices import spread
 from rewardtogo.nn.build import Architecture
-from rewardtogo.sources.episodes import Episodes
+from rewardtogo.sources.buffers.latest import Latest
+from rewardtogo.sources.collectors.episodes import Episodes
+from rewardtogo.sources.protocol import Source
 from rewardtogo.training.compiled import compiled_program, shape_and_static
 from rewardtogo.training.loop import Loop
 from sources.toys import Walk
@@ -46,7 +48,7 @@ def test_the_template_is_what_init_makes_of_shapes():
     def models(key) -> Any:
         return nets.actor(key, log_std=0.0)
 
-    loop = Loop(REINFORCE(), Episodes(env, 2, 3), models)
+    loop = Loop(REINFORCE(), Source(Episodes(env, 2, 3), Latest()), models)
     keys = jr.split(jr.key(0), 3)
     program = compiled_program(loop, keys)
     state, template = program.init(), program.template()
@@ -58,7 +60,7 @@ def test_the_template_is_what_init_makes_of_shapes():
     assert program.resume(state) is state
     for seed, key in enumerate(keys):
         alone = models(jr.fold_in(key, 2**32 - 1)).logits.layers[0].weight
-        assert np.allclose(state.algorithm.learner.params.logits.layers[0].weight[seed], alone)
+        assert np.allclose(state.learner.trainable.params.logits.layers[0].weight[seed], alone)
 
 
 def test_a_seed_alone_is_itself_among_several():

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from rewardtogo.algorithms.protocol import AbstractAlgorithm
-from rewardtogo.sources.episodes import Episodes
-from rewardtogo.sources.replay import Replay
-from rewardtogo.sources.rollout import Rollout
-from rewardtogo.training.loop import Loop, add_totals, no_totals, num_gathers, warmup_gathers
+from rewardtogo.sources.buffers.latest import Latest
+from rewardtogo.sources.buffers.replay import Replay
+from rewardtogo.sources.collectors.episodes import Episodes
+from rewardtogo.sources.collectors.rollout import Rollout
+from rewardtogo.sources.protocol import Source, Warmup
+from rewardtogo.training.loop import Loop, add_totals, no_totals
 from sources.toys import Counting, Walk
 
 
@@ -44,9 +46,11 @@ class RightWalk(Counting):
         return jnp.ones(observation.shape[:-1], jnp.int32), record, memory
 
 
-ROLLOUT = Rollout(Walk(), NUM_ENVS, NUM_STEPS)
-REPLAY = Replay(
-    ROLLOUT, RightWalk(), 4 * SIZE, batch_size=2, num_updates=UPDATES, warmup_steps=SIZE + 1
+ROLLOUT = Source(Rollout(Walk(), NUM_ENVS, NUM_STEPS), Latest())
+REPLAY = Source(
+    ROLLOUT.collector,
+    Replay(4 * SIZE, batch_size=2, num_updates=UPDATES),
+    Warmup(RightWalk(), SIZE + 1),
 )
 
 
@@ -65,36 +69,36 @@ def started(loop):
 )
 def test_the_warm_up_counts_among_the_steps(total_steps, gathers):
     """Two gathers of six are warm-up; what is left is rounded up."""
-    assert warmup_gathers(REPLAY) == 2
-    assert num_gathers(REPLAY, total_steps) == gathers
+    assert REPLAY.warmup_gathers == 2
+    assert REPLAY.num_iterations(total_steps) == gathers
 
 
 @pytest.mark.parametrize(("total_steps", "gathers"), [(1, 1), (6, 1), (7, 2)])
 def test_without_warm_up(total_steps, gathers):
-    assert warmup_gathers(ROLLOUT) == 0 and num_gathers(ROLLOUT, total_steps) == gathers
+    assert ROLLOUT.warmup_gathers == 0 and ROLLOUT.num_iterations(total_steps) == gathers
 
 
 def test_episodes_cannot_be_counted_ahead():
-    assert num_gathers(Episodes(Walk(), 2, 5), 100) is None
+    assert Source(Episodes(Walk(), 2, 5), Latest()).num_iterations(100) is None
 
 
 def test_the_explorer_fills_the_buffer_first(started):
     """Two gathers of its actions, the rest empty, and no update yet."""
-    action = np.asarray(started.memory.action)
+    action = np.asarray(started.buffer.held.steps.action)
     assert action.shape == (4 * NUM_STEPS, NUM_ENVS)
     assert np.all(action[: 2 * NUM_STEPS] == 1) and not np.any(action[2 * NUM_STEPS :])
-    assert started.gatherer.steps == 2 * SIZE and started.algorithm == 0
+    assert started.collector.progress == 2 * SIZE and started.learner == 0
 
 
-def test_an_iteration_gathers_absorbs_and_updates(loop, started):
+def test_an_iteration_gathers_adds_and_updates(loop, started):
     """The buffer's next rows, so many updates, and their metrics' means."""
     iterate = jax.jit(loop.iterate)
     state, metrics = iterate(started, jnp.array(2), KEY)
-    rows = np.asarray(state.memory.observation)[2 * NUM_STEPS : 3 * NUM_STEPS]
-    assert np.array_equal(rows[0], started.gatherer.observation)
-    assert state.algorithm == UPDATES
+    rows = np.asarray(state.buffer.held.steps.observation)[2 * NUM_STEPS : 3 * NUM_STEPS]
+    assert np.array_equal(rows[0], started.collector.observation)
+    assert state.learner == UPDATES
     assert metrics["count"] == np.mean(range(UPDATES))
-    assert state.gatherer.steps == 3 * SIZE
+    assert state.collector.progress == 3 * SIZE
     _, other = iterate(started, jnp.array(3), KEY)
     assert metrics["draw"] != other["draw"]
 

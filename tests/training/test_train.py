@@ -13,27 +13,30 @@ import pytest
 from rewardtogo.algorithms.ppo import PPO
 from rewardtogo.nn.actor_critic import ActorCritic
 from rewardtogo.nn.build import Architecture
+from rewardtogo.sources.buffers.latest import Latest
+from rewardtogo.sources.collectors.rollout import Rollout
 from rewardtogo.sources.episode_statistics import no_statistics
 from rewardtogo.sources.fault import FIELDS, Fault
-from rewardtogo.sources.protocol import AbstractSource
-from rewardtogo.sources.rollout import Rollout
+from rewardtogo.sources.protocol import AbstractCollector, BufferState, Source, Warmup
 from rewardtogo.training.compiled import Program
-from rewardtogo.training.loop import Totals, TrainState
+from rewardtogo.training.loop import Loop, Totals, TrainState
 from rewardtogo.training.train import TrainingFault, build_program, train
-from sources.toys import Walk
+from sources.toys import Counting, Walk
 
 
 NUM_SEEDS = 2
 
 
-def Source(steps_per_gather: int | None = 10, warmup: Any = None) -> Any:
+def source_of(per_gather: int | None = 10, warm: int = 0) -> Any:
     """All that `train` asks of a source."""
-    return mock.Mock(spec=AbstractSource, steps_per_gather=steps_per_gather, warmup=warmup)
+    collector = mock.Mock(spec=AbstractCollector, per_gather=per_gather)
+    warmup = Warmup(Counting(), warm * (per_gather or 0)) if warm else None
+    return Source(collector, Latest(), warmup)
 
 
-class Gatherer(NamedTuple):
-    steps: Any
-    tally: Any
+class Collector(NamedTuple):
+    progress: Any
+    statistics: Any
     fault: Any
 
 
@@ -45,21 +48,29 @@ class Scripted:
         self.fault = Fault(*np.array([[-1, -1], [0, 0], [0, 0]], np.int32))
         self.bad, self.metrics = np.array([-1, -1]), {"train/loss": np.array([3.0, 6.0])}
         self.parameters = {"weight": jnp.ones((NUM_SEEDS, 3)), "count": jnp.zeros(NUM_SEEDS, int)}
-        tally = jax.tree.map(lambda x: np.stack([x] * NUM_SEEDS), no_statistics(2))
-        self.tally = dataclasses.replace(
-            tally,
+        statistics = jax.tree.map(lambda x: np.stack([x] * NUM_SEEDS), no_statistics(2))
+        self.statistics = dataclasses.replace(
+            statistics,
             finished_return=np.array([[5.0, 7.0], [0.0, 0.0]], np.float32),
             finished_length=np.array([[10, 20], [0, 0]], np.int32),
             finished=np.array([[1, 2], [0, 0]], np.int32),
         )
 
-    def program(self):
+    def program(self, source):
         never = lambda *args: pytest.fail("not asked for")
-        return Program(init=lambda: self.state(0), chunk=self.chunk, template=never, resume=never)
+        return Program(
+            init=lambda: self.state(0),
+            chunk=self.chunk,
+            template=never,
+            resume=never,
+            source=source,
+        )
 
     def state(self, gathers):
         steps = self.pace * (self.warm + gathers)
-        return TrainState(self.parameters, Gatherer(steps, self.tally, self.fault), ())
+        return TrainState(
+            self.parameters, Collector(steps, self.statistics, self.fault), BufferState(())
+        )
 
     def chunk(self, state, first, last, total_steps):
         self.chunks.append((first, last, total_steps))
@@ -68,9 +79,9 @@ class Scripted:
 
 
 def run(scripted, source: Any = None, *, total_steps=100, report_every=30, **settings):
-    source = source or Source()
+    source = source or source_of()
     given = {"total_steps": total_steps, "report_every": report_every, **settings}
-    return list(train(scripted.program(), source, **given))
+    return list(train(scripted.program(source), **given))
 
 
 @pytest.mark.parametrize(
@@ -88,7 +99,7 @@ def run(scripted, source: Any = None, *, total_steps=100, report_every=30, **set
 def test_steps_are_rounded_up_to_whole_iterations(total_steps, report_every, steps):
     """And a report comes about every so many steps; the last one is the last."""
     reports = run(Scripted(), total_steps=total_steps, report_every=report_every)
-    assert [report.steps.tolist() for report in reports] == [[n, n] for n in steps]
+    assert [report.progress.tolist() for report in reports] == [[n, n] for n in steps]
     assert [report.iteration for report in reports] == [n // 10 for n in steps]
     assert [report.finished for report in reports] == [False] * (len(steps) - 1) + [True]
 
@@ -96,33 +107,38 @@ def test_steps_are_rounded_up_to_whole_iterations(total_steps, report_every, ste
 def test_gathers_are_numbered_after_the_warm_up():
     """Two of the ten gathers are the warm-up's, so that no key is used twice."""
     scripted = Scripted(warm=2)
-    reports = run(scripted, Source(warmup=("explorer", 2)))
+    reports = run(scripted, source_of(warm=2))
     assert scripted.chunks == [(2, 5, 100), (5, 8, 100), (8, 10, 100)]
     assert [report.iteration for report in reports] == [3, 6, 8]
-    assert reports[-1].steps.tolist() == [100, 100]
+    assert reports[-1].progress.tolist() == [100, 100]
 
 
 def test_going_on_from_a_report():
     scripted = Scripted(warm=2)
-    first, *rest = run(scripted, Source(warmup=("explorer", 2)))
+    first, *rest = run(scripted, source_of(warm=2))
     scripted.chunks.clear()
-    again = run(scripted, Source(warmup=("explorer", 2)), start=(first.iteration, first.state))
+    again = run(scripted, source_of(warm=2), start=(first.iteration, first.state))
     assert scripted.chunks == [(5, 8, 100), (8, 10, 100)]
     assert [r.iteration for r in again] == [r.iteration for r in rest]
 
 
-@pytest.mark.parametrize("steps_per_gather", [10, None])
-def test_nothing_is_left_to_do_after_the_end(steps_per_gather):
+@pytest.mark.parametrize("per_gather", [10, None])
+def test_nothing_is_left_to_do_after_the_end(per_gather):
     scripted = Scripted()
     start = (10, scripted.state(10))
-    assert run(scripted, Source(steps_per_gather), start=start) == [] and not scripted.chunks
-    assert len(run(scripted, Source(steps_per_gather), start=start, total_steps=101)) == 1
+    assert run(scripted, source_of(per_gather), start=start) == [] and not scripted.chunks
+    assert len(run(scripted, source_of(per_gather), start=start, total_steps=101)) == 1
 
 
 def test_where_gathers_differ_the_slowest_seed_decides():
     """A source of episodes: one gather a report, until every seed has had its steps."""
-    reports = run(Scripted(pace=(9, 14)), Source(None), total_steps=30)
-    assert [report.steps.tolist() for report in reports] == [[9, 14], [18, 28], [27, 42], [36, 56]]
+    reports = run(Scripted(pace=(9, 14)), source_of(None), total_steps=30)
+    assert [report.progress.tolist() for report in reports] == [
+        [9, 14],
+        [18, 28],
+        [27, 42],
+        [36, 56],
+    ]
     assert [report.finished for report in reports] == [False, False, False, True]
 
 
@@ -179,13 +195,13 @@ def test_an_environment_that_breaks_is_named_by_step_and_seed():
     """From the environment's NaN to the message, through a compiled program."""
     env = Walk(broken="reward")
     nets = Architecture(env.observation_space, env.action_space, (), "tanh")
-    source, keys = Rollout(env, 3, 8), jr.split(jr.key(0), NUM_SEEDS)
+    source, keys = Source(Rollout(env, 3, 8), Latest()), jr.split(jr.key(0), NUM_SEEDS)
     models = lambda key: ActorCritic(nets.actor(key, log_std=0.0), nets.state_value(key))
     algorithm = PPO(num_epochs=1, num_minibatches=1)
-    program = build_program(algorithm, source, models, keys=keys)
-    fault = program.chunk(program.init(), 0, 4, 10**6)[0].gatherer.fault
+    program = build_program(Loop(algorithm, source, models), keys=keys)
+    fault = program.chunk(program.init(), 0, 4, 10**6)[0].collector.fault
     seed = int(np.flatnonzero(np.asarray(fault.step) >= 0)[0])
     step, env_index = int(fault.step[seed]), int(fault.env[seed])
     expected = f"in the reward of environment {env_index} at its step {step} .seed number {seed}"
     with pytest.raises(TrainingFault, match=expected):
-        list(train(program, source, total_steps=10**6, report_every=4 * 24))
+        list(train(program, total_steps=10**6, report_every=4 * 24))

@@ -1,4 +1,4 @@
-"""What the training loop asks of an algorithm. Nothing is implemented here."""
+"""What the training loop asks of a learner, and of an algorithm, which acts too."""
 
 import abc
 from typing import Any, TypeVar
@@ -15,8 +15,8 @@ Batch = TypeVar("Batch")
 Models = TypeVar("Models")
 
 
-class AbstractAlgorithm[Models, State, Batch](eqx.Module):
-    """Who learns: the fields are hyperparameters, the state is everything that changes."""
+class AbstractLearner[Models, State, Batch](eqx.Module):
+    """What learns from batches: its fields are hyperparameters, its state is all that changes."""
 
     @abc.abstractmethod
     def init(self, models: Models) -> State:
@@ -25,6 +25,10 @@ class AbstractAlgorithm[Models, State, Batch](eqx.Module):
     @abc.abstractmethod
     def update(self, state: State, batch: Batch, *, key: PRNGKeyArray) -> tuple[State, Metrics]:
         """Learn from one batch; metrics are finite numbers."""
+
+
+class AbstractAlgorithm[Models, State, Batch](AbstractLearner[Models, State, Batch]):
+    """A learner that acts: it gathers its own experience, and what it learned is a policy."""
 
     @abc.abstractmethod
     def behaviour(self, state: State) -> AbstractBehaviour:
@@ -36,7 +40,7 @@ class AbstractAlgorithm[Models, State, Batch](eqx.Module):
 
 
 class AbstractErrorLearner[Models, State, Batch](AbstractAlgorithm[Models, State, Batch]):
-    """An algorithm that corrects errors, and tells how large each was: what a priority is of."""
+    """An algorithm that also returns how large the error of each step was, for its priority."""
 
     @abc.abstractmethod
     def update_with_errors(
@@ -45,15 +49,16 @@ class AbstractErrorLearner[Models, State, Batch](AbstractAlgorithm[Models, State
         """`update`, and the error of each step of the batch before it."""
 
 
+AnyLearner = AbstractLearner[Any, Any, Any]
 AnyAlgorithm = AbstractAlgorithm[Any, Any, Any]
 
 
-def error_learner(algorithm: AnyAlgorithm) -> AbstractErrorLearner:
-    """The algorithm itself.
+def error_learner(learner: AnyLearner) -> AbstractErrorLearner:
+    """The learner itself.
 
-    **Raises:** `ValueError` if it does not tell its errors.
+    **Raises:** `ValueError` if it does not return its errors.
     """
-    if not isinstance(algorithm, AbstractErrorLearner):
-        name = type(algorithm).__name__
+    if not isinstance(learner, AbstractErrorLearner):
+        name = type(learner).__name__
         raise ValueError(f"{name} tells no errors to draw past experience by; DQN does.")
-    return algorithm
+    return learner

@@ -49,7 +49,7 @@ def run(argv: Sequence[str]) -> int:
         print(json.dumps(found.to_json(), indent=2))
         return 0
     print(
-        f"{saved.settings.algorithm} on {saved.settings.environment}: "
+        f"{saved.settings.algorithm} on {saved.settings.environment_name}: "
         f"{options.episodes} episodes a seed"
     )
     for seed, mean, deviation in zip(found.seeds, found.means, found.deviations, strict=True):

@@ -57,7 +57,7 @@ def run(argv: Sequence[str]) -> int:
     )
     if environment is None:
         raise ValueError("which environment? `rtg list` shows what there is.")
-    return _train(Settings(algorithm, environment, parsed.recipe, parsed.run), parsed.session)
+    return _train(Settings(parsed.recipe, environment, parsed.run), parsed.session)
 
 
 def _names(argv: Sequence[str]) -> tuple[str | None, str | None, list[str]]:
@@ -107,11 +107,11 @@ def _saved_settings(
 
 def _train(settings: Settings, session: TrainOptions) -> int:
     from ..devices import prepare
-    from ..runs.fit import fit, with_seeds
+    from ..runs.fit import run as train, with_seeds
 
     settings = with_seeds(settings)
     prepare(session.device, settings.run.seeds or 1)
-    result = fit(
+    result = train(
         settings,
         run_dir=session.run_dir,
         resume=session.resume,

@@ -1,7 +1,7 @@
 """What is wrong with an environment, in plain sentences."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from .check_jax import check_jax
 from .check_report import Findings, legal
 from .factory import HostFactory, unsupported_space
 from .protocol import AbstractEnvironment
-from .registry import is_jax_environment, make
+from .registry import is_jax_environment, is_jax_object, make, make_given, named_object
 
 
 _MAX_STEPS = 10_000  # of random actions, in which an episode should end
@@ -23,34 +23,38 @@ _MAX_KEPT = 1_000  # steps that two episodes of one seed are compared over
 
 
 def check(
-    env_or_name: str | gym.Env | AbstractEnvironment,
+    environment: str | gym.Env | AbstractEnvironment | type | Callable[..., gym.Env],
     backend: str | None = None,
     env_args: Mapping[str, Any] = {},
 ) -> list[str]:
     """Find what would keep an environment from being trained on, by an episode of random actions.
 
-    **Arguments:** `env_or_name`: an environment, or the name of one as `make` and `make_host` take
-    it. `backend`: "jax" or "gymnasium", where a name is known to both. `env_args`: arguments of a
-    named environment's class.
+    **Arguments:** `environment`: an environment, its class, a function that makes one, or the name
+    of one as `make` and `make_host` take it. `backend`: "jax" or "gymnasium", where a name is known
+    to both. `env_args`: arguments of its class.
     **Returns:** one sentence for each problem; nothing if there is none.
     **Raises:** `ValueError` if there is no environment of that name, or no such backend.
     """
     if backend is not None:
         validate.one_of("backend", backend, ("jax", "gymnasium"))
-    if isinstance(env_or_name, AbstractEnvironment):
-        return check_jax(env_or_name)
-    if isinstance(env_or_name, gym.Env):
-        return _check_gymnasium(env_or_name)
-    if not isinstance(env_or_name, str):
+    found = environment
+    if isinstance(environment, str):
+        found = named_object(environment) or environment
+    if isinstance(found, gym.Env):
+        return _check_gymnasium(found)
+    if isinstance(found, str):
+        if backend == "jax" or (backend is None and is_jax_environment(found)):
+            return check_jax(make(found, env_args))
+        require_known(found)
+    elif is_jax_object(found):
+        return check_jax(make_given(found, env_args))
+    elif not callable(found):
         raise ValueError(
             "an environment must be a name, a gymnasium.Env or a rewardtogo AbstractEnvironment, "
-            f"not {type(env_or_name).__name__}."
+            f"or a class or function that makes one, not {type(found).__name__}."
         )
-    if backend == "jax" or (backend is None and is_jax_environment(env_or_name)):
-        return check_jax(make(env_or_name, env_args))
-    require_known(env_or_name)
     findings = Findings()
-    env = findings.attempt("making it", HostFactory(env_or_name, env_args))
+    env = findings.attempt("making it", HostFactory(found, env_args))
     if env is None:
         return findings.sentences
     with contextlib.closing(env):

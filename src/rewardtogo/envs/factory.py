@@ -1,33 +1,34 @@
 """How a Gymnasium environment is found and made, and which ones are refused."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium as gym
 
 from ..spaces import ACTION_MASK, flattened, is_flat_dict
-from ..tabular.problems.gymnasium_registry import made, require_known
+from ..tabular.problems.gymnasium_registry import made, quietly, require_known
 from .history import NO_HISTORY, History
 
 
 @dataclass(frozen=True)
 class HostFactory:
-    """Makes a registered Gymnasium environment; can be sent to other processes.
+    """Makes a Gymnasium environment, of a name or of one's own; the first can be sent elsewhere.
 
-    `name` is a Gymnasium id, or "package.module:Name-v0", where importing the module registers it.
+    `environment` is a Gymnasium id, "package.module:Name-v0", where importing the module registers
+    it, or a class or function that makes one. Other processes take one that they can import.
     A dictionary of observations is flattened to one vector, part after part in its space's order,
     discrete ones one-hot (`gymnasium.spaces.flatten`); the space says where its mask stands.
     `history`: what of the past they hold.
     """
 
-    name: str
+    environment: str | Callable[..., gym.Env]
     env_args: Mapping[str, Any] = field(default_factory=dict)
     history: History = NO_HISTORY
 
     def __call__(self) -> gym.Env:
-        env = made(self.name, self.env_args)
+        env = self._made()
         space = env.observation_space
         if is_flat_dict(space):
             env = gym.wrappers.TransformObservation(
@@ -35,21 +36,35 @@ class HostFactory:
             )
         return self.history.around_gym(env)
 
+    def _made(self) -> gym.Env:
+        if isinstance(self.environment, str):
+            return made(self.environment, self.env_args)
+        with quietly():
+            env = self.environment(**self.env_args)
+        if not isinstance(env, gym.Env):
+            raise ValueError(f"it gives a {type(env).__name__}, not a gymnasium.Env.")
+        return env
+
 
 def make_host(
-    name: str, env_args: Mapping[str, Any] = {}, history: History = NO_HISTORY
+    environment: str | Callable[..., gym.Env],
+    env_args: Mapping[str, Any] = {},
+    history: History = NO_HISTORY,
 ) -> HostFactory:
-    """Return a factory of the Gymnasium environment `name`, after making one to see that it works.
+    """Return a factory of a Gymnasium environment, after making one to see that it works.
 
-    **Arguments:** `name`: a Gymnasium id such as "LunarLander-v3", or "package.module:Name-v0" for
-    one that importing the module registers. `env_args`: arguments of the environment's class.
+    **Arguments:** `environment`: a Gymnasium id such as "LunarLander-v3", "package.module:Name-v0"
+    for one that importing the module registers, or a class or function that makes one. `env_args`:
+    arguments of the environment's class.
     `history`: what of the past an observation holds.
     **Raises:** `ValueError` if the name is unknown, a package is missing, an argument is refused,
     or a space is neither a box nor discrete, nor for observations a dictionary of these, nor for
     actions several discrete ones at once.
     """
-    require_known(name)
-    factory = HostFactory(name, dict(env_args), history)
+    name = environment if isinstance(environment, str) else called(environment)
+    if isinstance(environment, str):
+        require_known(environment)
+    factory = HostFactory(environment, dict(env_args), history)
     try:
         env = factory()
     except (gym.error.DependencyNotInstalled, ImportError) as error:
@@ -63,6 +78,11 @@ def make_host(
     with contextlib.closing(env):
         require_spaces(env)
     return factory
+
+
+def called(environment: Any) -> str:
+    """The name of a class or function, or of an object's class."""
+    return getattr(environment, "__name__", type(environment).__name__)
 
 
 def unsupported_space(role: str, space: gym.Space) -> str | None:

@@ -73,7 +73,10 @@ def make(name: str, env_args: Mapping[str, Any] = {}) -> AbstractEnvironment:
     if name.startswith(TABULAR):
         return _construct(name, lambda: _tabular(name.removeprefix(TABULAR)), env_args)
     if ":" in name:
-        environment = _construct(name, _imported(name), env_args)
+        found = _imported(name)
+        if isinstance(found, type):
+            _require_environment(name, found)
+        environment = _construct(name, found, env_args)
         _require_environment(name, type(environment))
         return environment
     if name not in _ENVIRONMENTS:
@@ -84,6 +87,29 @@ def make(name: str, env_args: Mapping[str, Any] = {}) -> AbstractEnvironment:
     constructor, max_steps = _ENVIRONMENTS[name]
     environment = _construct(name, constructor, env_args)
     return environment if max_steps is None else TimeLimit(environment, max_steps)
+
+
+def named_object(name: str) -> Callable[..., Any] | None:
+    """The class or function behind "package.module:Name"; None where the name is of another form.
+
+    **Raises:** `ValueError` if the module, or what is named in it, is not there.
+    """
+    return _imported(name) if _is_path(name) and not name.startswith(TABULAR) else None
+
+
+def make_given(environment: Any, env_args: Mapping[str, Any] = {}) -> AbstractEnvironment:
+    """An environment in JAX that was given as an object, or as its class."""
+    if isinstance(environment, type):
+        return _construct(environment.__name__, environment, env_args)
+    if env_args:
+        raise ValueError(f"`env_args` {dict(env_args)} are for a class or a name, not an object.")
+    return environment
+
+
+def is_jax_object(environment: Any) -> bool:
+    """Whether it is an environment written in JAX, or a class of them."""
+    kind = environment if isinstance(environment, type) else type(environment)
+    return issubclass(kind, AbstractEnvironment)
 
 
 def _construct(name: str, constructor: Callable[..., Any], env_args: Mapping[str, Any]) -> Any:
@@ -131,8 +157,6 @@ def _imported(name: str) -> Callable[..., Any]:
             f"{name!r}: the module has no class {class_name!r}."
             f"{_suggestion(class_name, vars(module))}"
         )
-    if isinstance(found, type):
-        _require_environment(name, found)
     return found
 
 

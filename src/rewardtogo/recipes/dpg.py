@@ -1,9 +1,7 @@
-"""DPG: its features, its rollouts, its settings by environment."""
+"""The recipe of DPG: its features, its rollouts, its settings by environment."""
 
 import dataclasses
 import math
-from collections.abc import Mapping
-from typing import ClassVar
 
 import gymnasium as gym
 import jax.numpy as jnp
@@ -13,18 +11,21 @@ from .. import validate
 from ..algorithms.dpg import DPG, DPGModels
 from ..nn.encoders import encoder
 from ..nn.polynomial import LinearPolicy, PolynomialEncoder
+from ..sources.buffers.latest import Latest
+from ..sources.protocol import Source
 from ..sources.task import AbstractTask
-from .ingredients import Ingredients, require_actions
+from ..training.loop import Loop
+from .base import ActingRecipe
+from .fitting import require_actions
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DPGRecipe:
+class DPGRecipe(ActingRecipe):
     """Deterministic policy gradient, compatible linear critic: on- or off-policy, continuous."""
 
-    action_spaces: ClassVar = (gym.spaces.Box,)
-
+    name = "dpg"
+    action_spaces = (gym.spaces.Box,)
     algorithm: DPG = DPG()
-    """Hyperparameters of the update."""
     num_envs: int = 16
     """Environments stepped side by side, for each seed."""
     num_steps: int = 64
@@ -33,11 +34,8 @@ class DPGRecipe:
     """Degree of the polynomials of the observation in which the policy is linear."""
     value_degree: int = 2
     """Degree of those in which the state's value is linear."""
-    total_steps: int = 500_000
-    """Environment steps of each seed, rounded up to whole iterations."""
 
-    def build(self, task: AbstractTask) -> Ingredients:
-        """Raises `ValueError` where the settings do not fit the environment or each other."""
+    def build(self, task: AbstractTask) -> Loop:
         require_actions("DPG", task, self.action_spaces)
         for name in ("num_envs", "num_steps", "policy_degree", "value_degree"):
             validate.count(name, getattr(self, name))
@@ -56,18 +54,5 @@ class DPGRecipe:
             del key  # no randomness: the policy starts at 0
             return DPGModels(LinearPolicy(features, jnp.zeros(shape)), value_features)
 
-        return Ingredients(self.algorithm, task.rollout(self.num_envs, self.num_steps), models)
-
-
-TUNED: Mapping[str, DPGRecipe] = {
-    "LinearQuadratic-v0": DPGRecipe(
-        algorithm=DPG(discount=0.95, natural=True, learning_rate=0.03), total_steps=100_000
-    ),
-    # A policy of 20 numbers swings up; longer rollouts keep the critic's 55 unknowns steady.
-    "Pendulum-v1": DPGRecipe(
-        algorithm=DPG(discount=0.95, natural=True, learning_rate=0.03, exploration_noise=0.5),
-        num_envs=32,
-        policy_degree=3,
-        value_degree=4,
-    ),
-}
+        source = Source(task.rollout(self.num_envs, self.num_steps), Latest())
+        return Loop(self.algorithm, source, models)

@@ -1,41 +1,80 @@
-"""What the recipes of policies that learn from whole episodes share."""
+"""Recipes of policies that learn from whole episodes: REINFORCE, off-policy policy gradient."""
 
+import dataclasses
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
+import jax.random as jr
 from jaxtyping import PRNGKeyArray
 
 from .. import validate
-from ..algorithms.protocol import AnyAlgorithm
-from ..nn.build import Activation, Architecture, Initialisation, Std
+from ..algorithms.off_policy_pg import OffPolicyPG
+from ..algorithms.reinforce import OF_OTHERS, REINFORCE, Baseline
+from ..algorithms.reinforce_baselines import WithBaseline, past_returns
+from ..nn.build import Architecture
 from ..nn.policies import EntropicPolicy
+from ..sources.buffers.latest import Latest
+from ..sources.protocol import Source
 from ..sources.task import AbstractTask
-from .ingredients import Ingredients, architecture, require_std
-
-
-@runtime_checkable
-class EpisodicRecipe(Protocol):
-    """The fields that these recipes share."""
-
-    @property
-    def num_episodes(self) -> int: ...
-    @property
-    def max_episode_steps(self) -> int | None: ...
-    @property
-    def hidden(self) -> tuple[int, ...]: ...
-    @property
-    def conv_channels(self) -> tuple[int, ...] | None: ...
-    @property
-    def activation(self) -> Activation: ...
-    @property
-    def initialisation(self) -> Initialisation: ...
-    @property
-    def initial_log_std(self) -> float: ...
-    @property
-    def std(self) -> Std: ...
+from ..training.loop import Loop
+from .base import ANY_ACTIONS, PolicyRecipe
+from .fitting import architecture, require_std
 
 
 Actor = Callable[[PRNGKeyArray], EntropicPolicy]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EpisodicRecipe(PolicyRecipe):
+    """The fields that recipes on whole episodes share."""
+
+    action_spaces = ANY_ACTIONS
+
+    num_episodes: int = 16
+    """Episodes in a batch."""
+    max_episode_steps: int | None = None
+    """Steps after which an episode is cut; None is the environment's own limit."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class REINFORCERecipe(EpisodicRecipe):
+    """REINFORCE: on-policy, whole episodes, discrete or continuous actions."""
+
+    name = "reinforce"
+    algorithm: REINFORCE = REINFORCE()
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the hidden layers, of the policy and of a learned baseline alike."""
+
+    def build(self, task: AbstractTask) -> Loop:
+        least = 2 if self.algorithm.baseline in OF_OTHERS else 1
+        return episodic(self, task, least_episodes=least, models=self._models)
+
+    def _models(
+        self, actor: Actor, nets: Architecture, max_steps: int, key: PRNGKeyArray
+    ) -> EntropicPolicy | WithBaseline:
+        """The policy, and what its baseline starts from where that is something."""
+        match self.algorithm.baseline:
+            case Baseline.LEARNED:
+                key, critic_key = jr.split(key)
+                baseline = nets.state_value(critic_key)
+            case Baseline.PAST_MEAN_BY_TIME:
+                baseline = past_returns((max_steps,))
+            case _:
+                return actor(key)
+        return WithBaseline(actor(key), baseline)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OffPolicyPGRecipe(EpisodicRecipe):
+    """Off-policy policy gradient: several steps on each batch of whole episodes."""
+
+    name = "off-policy-pg"
+    algorithm: OffPolicyPG = OffPolicyPG()
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the policy's hidden layers."""
+
+    def build(self, task: AbstractTask) -> Loop:
+        return episodic(self, task, least_episodes=2 if self.algorithm.baseline else 1)
 
 
 def policy_alone(actor: Actor, nets: Architecture, max_steps: int, key: PRNGKeyArray) -> Any:
@@ -47,11 +86,10 @@ def policy_alone(actor: Actor, nets: Architecture, max_steps: int, key: PRNGKeyA
 def episodic(
     recipe: EpisodicRecipe,
     task: AbstractTask,
-    algorithm: AnyAlgorithm,
     *,
     least_episodes: int,
     models: Callable[[Actor, Architecture, int, PRNGKeyArray], Any] = policy_alone,
-) -> Ingredients:
+) -> Loop:
     """What `models` makes of a policy, and whole episodes to learn from.
 
     `models` is given how to make the policy, the networks, the longest episode, and a key.
@@ -72,12 +110,7 @@ def episodic(
             f"{task.name} has no limit on an episode's steps; set `max_episode_steps`."
         )
     validate.count("max_episode_steps", max_steps)
-    nets = architecture(
-        task, recipe.hidden, recipe.activation, recipe.conv_channels, recipe.initialisation
-    )
+    nets = architecture(recipe, task, recipe.initialisation)
     actor = lambda key: nets.actor(key, log_std=recipe.initial_log_std, std=recipe.std)
-    return Ingredients(
-        algorithm,
-        task.episodes(recipe.num_episodes, max_steps),
-        lambda key: models(actor, nets, max_steps, key),
-    )
+    source = Source(task.episodes(recipe.num_episodes, max_steps), Latest())
+    return Loop(recipe.algorithm, source, lambda key: models(actor, nets, max_steps, key))

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from ..statistics import Interval, stratified_bootstrap
-from ..training.evaluate import EvaluatedEpisodes
+from ..training.evaluate import Measured
 from ..types import Optimum
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """Mean undiscounted return of each seed's policy, and the seeds' interquartile mean.
+    """The mean of each seed, of undiscounted returns as a rule, and their interquartile mean.
 
     The interval is a bootstrap over seeds: episodes of one seed are not independent runs.
     `optimum`: what no policy can exceed but by the luck of its episodes, where that is known.
@@ -27,12 +27,14 @@ class Evaluation:
     episodes: int  # of each seed
     steps: tuple[int, ...]  # environment steps trained, one a seed
     optimum: Optimum | None = None
+    figure: str = "return"  # what the numbers are of
 
     def to_json(self) -> dict[str, Any]:
         """The content of `evaluation.json`."""
         rows = zip(self.seeds, self.means, self.deviations, self.lengths, self.steps, strict=True)
         names = ("seed", "mean", "std", "length", "steps")
         best = {} if self.optimum is None else {"optimum": dataclasses.asdict(self.optimum)}
+        figure = {} if self.figure == "return" else {"figure": self.figure}
         return {
             "iqm": self.iqm.estimate,
             "interval": None if self.iqm.low is None else [self.iqm.low, self.iqm.high],
@@ -40,27 +42,32 @@ class Evaluation:
             "episodes": self.episodes,
             "seeds": [dict(zip(names, row, strict=True)) for row in rows],
             **best,
+            **figure,
         }
 
 
 def evaluation(
-    episodes: EvaluatedEpisodes,
+    found: Measured,
     seeds: range,
     steps: Sequence[int] | np.ndarray,
+    *,
     optimum: Optimum | None = None,
+    figure: str = "return",
 ) -> Evaluation:
-    """Summarise every seed's episodes."""
-    means = episodes.returns.mean(axis=1)
+    """Summarise what was measured of every seed."""
+    means = found.items.mean(axis=1)
     floats = lambda xs: tuple(float(x) for x in xs)
+    lengths = np.ones_like(found.items) if found.lengths is None else found.lengths
     return Evaluation(
         stratified_bootstrap(means, seed=0),
         tuple(seeds),
         floats(means),
-        floats(episodes.returns.std(axis=1)),
-        floats(episodes.lengths.mean(axis=1)),
-        episodes.returns.shape[1],
+        floats(found.items.std(axis=1)),
+        floats(lengths.mean(axis=1)),
+        found.items.shape[1],
         tuple(int(s) for s in steps),
         optimum,
+        figure,
     )
 
 
@@ -77,6 +84,7 @@ def evaluation_from_json(data: dict[str, Any]) -> Evaluation:
         data["episodes"],
         column("steps"),
         optimum_from_json(data),
+        data.get("figure", "return"),
     )
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from ..figures import new_figure, save_figure
 from ..files import read_json
 from ..statistics import Statistic, curve_band, interquartile_mean
+from ..types import STEPS
 from .evaluation import optimum_from_json
 from .folder import RunFolder
-from .metrics import read_rows
+from .metrics import progress_of, read_rows
 
 
 if TYPE_CHECKING:
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
     from ..types import Optimum
 
 
-EVALUATED, TRAINED = "eval/mean_reward", "rollout/ep_rew_mean"
-_STEPS = "time/total_timesteps"
+EVALUATED, TRAINED, LOSS = "eval/mean_reward", "rollout/ep_rew_mean", "eval/loss"
 # Okabe and Ito (2008): told apart by readers who do not see every colour; yellow is too light.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _NAMES = {
     interquartile_mean: "interquartile mean",
     EVALUATED: "return, evaluation",
     TRAINED: "return, training episodes",
+    LOSS: "held-out loss",
 }
 
 
@@ -96,13 +97,15 @@ def figure(
         reference, reference_label = optimum.value, str(optimum)
     if reference is not None:
         axes.axhline(reference, color="0.35", linewidth=1, linestyle="--", label=reference_label)
-    _dress(axes, title=title, ylabel=_NAMES.get(drawn_tag, drawn_tag))
+    units = {_facts(run).get("unit", STEPS.name) for run in runs}
+    unit = "environment steps" if units == {STEPS.name} else " and ".join(sorted(units))
+    _dress(axes, title=title, ylabel=_NAMES.get(drawn_tag, drawn_tag), unit=unit)
     return drawing
 
 
 def _common_tag(rows: Sequence[Sequence[dict[str, Any]]]) -> str:
-    evaluated = all(any(EVALUATED in row for row in run) for run in rows)
-    return EVALUATED if evaluated else TRAINED
+    everywhere = lambda tag: all(any(tag in row for row in run) for run in rows)
+    return next((tag for tag in (EVALUATED, LOSS) if everywhere(tag)), TRAINED)
 
 
 def _common_optimum(runs: Sequence[Path], tag: str) -> "Optimum | None":
@@ -132,7 +135,7 @@ def _by_seed(rows: Sequence[dict[str, Any]], tag: str) -> list[tuple[list[float]
     for row in rows:
         if row.get(tag) is not None:
             steps, values = curves.setdefault(row["seed"], ([], []))
-            steps.append(float(row[_STEPS]))
+            steps.append(progress_of(row))
             values.append(float(row[tag]))
     return [curves[seed] for seed in sorted(curves)]
 
@@ -184,11 +187,11 @@ def _draw_run(
     )
 
 
-def _dress(axes: "Axes", *, title: str, ylabel: str) -> None:
+def _dress(axes: "Axes", *, title: str, ylabel: str, unit: str) -> None:
     from matplotlib.ticker import EngFormatter
 
     axes.set_title(title, loc="left", fontweight="bold")
-    axes.set_xlabel("environment steps per seed")
+    axes.set_xlabel(f"{unit} per seed")
     axes.set_ylabel(ylabel)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.spines[["top", "right"]].set_visible(False)

@@ -12,16 +12,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..files import write_bytes
+from ..types import STEPS, UNITS
 
 
-_EVERY_ROW = ("seed", "iteration", "time/total_timesteps")
+_EVERY_ROW = ("seed", "iteration")
+_PROGRESS = tuple(unit.tag for unit in UNITS)
 
 
 class MetricsWriter:
     """Appends rows to a file of JSON lines, each call complete on return.
 
-    A row has `seed`, `iteration` and `time/total_timesteps`; its other entries are numbers under
-    Stable-Baselines3's tag names. What is NaN, infinite or None is left out.
+    A row has `seed`, `iteration` and the progress in at least one unit, such as
+    `time/total_timesteps`; its other entries are numbers under Stable-Baselines3's tag names. What
+    is NaN, infinite or None is left out.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,9 +58,16 @@ def plain_row(row: Mapping[str, Any]) -> dict[str, int | float]:
     numbers = {tag: _number(tag, value) for tag, value in row.items() if value is not None}
     finite = {tag: number for tag, number in numbers.items() if math.isfinite(number)}
     absent = [tag for tag in _EVERY_ROW if tag not in finite]
+    if not any(tag in finite for tag in _PROGRESS):
+        absent.append(STEPS.tag)
     if absent:
         raise ValueError(f"a metric row needs a finite {', '.join(absent)}, got {dict(row)}")
     return finite
+
+
+def progress_of(row: Mapping[str, Any]) -> float:
+    """How far a row's seed had come: environment steps, and updates or tokens beside them."""
+    return float(sum(row[tag] for tag in _PROGRESS if tag in row))
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -109,6 +119,8 @@ def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
         row = json.loads(line)
     except ValueError as error:
         raise ValueError(f"{path}, line {number} is not JSON: {error}") from error
-    if not isinstance(row, dict) or any(tag not in row for tag in _EVERY_ROW):
-        raise ValueError(f"{path}, line {number} is not a metric row: it needs {_EVERY_ROW}")
+    has = lambda tags, enough: isinstance(row, dict) and enough(tag in row for tag in tags)
+    if not (has(_EVERY_ROW, all) and has(_PROGRESS, any)):
+        needed = (*_EVERY_ROW, STEPS.tag)
+        raise ValueError(f"{path}, line {number} is not a metric row: it needs {needed}")
     return row

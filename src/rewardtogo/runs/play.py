@@ -12,7 +12,7 @@ import numpy as np
 from ..envs.factory import make_host
 from ..envs.registry import TABULAR, is_jax_environment
 from ..progress import Progress
-from .load import Predictor, SavedRun
+from .load import Predictor, load
 from .resume import read_settings
 from .settings import env_args
 
@@ -36,13 +36,13 @@ def play(
     """
     _without_display()
     _require_pillow()
-    name = _twin(read_settings(run).environment)
-    saved = SavedRun(run, best=best)
-    predictor = Predictor(saved.policy(training_seed), saved.task)
-    arguments = env_args(saved.settings.run.env_arg) | {"render_mode": "rgb_array"}
+    settings = read_settings(run)
+    name = _twin(settings.environment_name)
+    predictor = load(run, seed=training_seed, best=best)
+    arguments = env_args(settings.run.env_arg) | {"render_mode": "rgb_array"}
     frames, returns = [], []
     with (
-        contextlib.closing(make_host(name, arguments, saved.settings.run.history)()) as env,
+        contextlib.closing(make_host(name, arguments, settings.run.history)()) as env,
         Progress(num_episodes, unit="episodes") as progress,
     ):
         progress.begin()
@@ -78,9 +78,9 @@ def _episode(
     """The picture of every state of an episode, and the reward that led there."""
     observation, _ = env.reset(seed=seed)
     yield _picture(env), 0.0
-    memory, ended, steps = None, False, 0
+    carry, ended, steps = None, False, 0
     while not ended and steps < max_steps:
-        action, memory = predictor.predict(observation, memory)
+        action, carry = predictor.predict(observation, carry)
         if isinstance(env.action_space, gym.spaces.Discrete):
             action = int(action)
         observation, reward, terminated, truncated, _ = env.step(action)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import read_json
+from ..types import STEPS
 from .evaluation import Evaluation, evaluation_from_json
 from .folder import RunFolder
 
@@ -19,16 +20,17 @@ class Result:
     algorithm: str
     environment: str
     evaluation: Evaluation
-    steps: int  # environment steps of all seeds, this time
+    steps: int  # progress of all seeds, this time
     seconds: float  # wall time of training, compiling included
+    unit: str = STEPS.name
 
     def __str__(self) -> str:
         found = self.evaluation
         interval = "" if found.iqm.low is None else "  (95 % bootstrap interval over seeds)"
         lines = [
             f"{self.algorithm} on {self.environment}, {_counted(len(found.seeds), 'seed')}, "
-            f"{max(found.steps):,} steps each",
-            f"  final return, interquartile mean  {found.iqm}{interval}",
+            f"{max(found.steps):,} {self.unit} each",
+            f"  final {found.figure}, interquartile mean  {found.iqm}{interval}",
         ]
         if found.optimum is not None:
             lines.append(f"  {found.optimum}")
@@ -36,7 +38,7 @@ class Result:
             rate = self.steps / self.seconds
             lines.append(
                 f"  training  {self.seconds:.1f} s, compiling and evaluating included: "
-                f"{rate:,.0f} steps/s over all seeds"
+                f"{rate:,.0f} {self.unit}/s over all seeds"
             )
         return "\n".join(lines + [f"  {name:<18}{self.path / name}" for name in self._files()])
 
@@ -75,7 +77,8 @@ class Result:
 def read_result(folder: RunFolder, algorithm: str, environment: str) -> Result:
     """The result of a run that ended before."""
     found = evaluation_from_json(read_json(folder.evaluation))
-    return Result(folder.path, algorithm, environment, found, 0, 0.0)
+    unit = read_json(folder.settings)["unit"]
+    return Result(folder.path, algorithm, environment, found, 0, 0.0, unit)
 
 
 def _counted(number: int, noun: str) -> str:

@@ -1,6 +1,6 @@
 """Where a run keeps what it has done: rows, checkpoints, the best policy; and finds it again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,13 +8,16 @@ import jax
 from jaxtyping import PyTree
 
 from ..files import read_json, write_json
+from ..sources.task import AbstractTask, Environment, RecordedTask
+from ..spaces import space_from_json, space_to_json
 from ..training.compiled import with_seeds
 from ..training.loop import TrainState
+from ..types import STEPS, Unit
 from . import checkpoint
 from .folder import RunFolder
 from .metrics import truncate_after
-from .settings import Settings, differences, settings_from_json, to_json
-from .versions import FORMAT, compare_settings, versions
+from .settings import Settings, differences, settings_from_json, settings_to_json
+from .versions import FORMAT, compare_settings, require_format, versions
 from .writer import policy_folder
 
 
@@ -37,28 +40,28 @@ def open_or_create(settings: Settings, run_dir: Path | None, *, resume: bool) ->
     if resume and run_dir is None:
         raise ValueError("`resume` needs `run_dir`, the folder of the run to go on with.")
     if run_dir is None:
-        return RunFolder.create_named(settings.algorithm, _plain(settings.environment))
+        return RunFolder.create_named(settings.algorithm, _plain(settings.environment_name))
     if resume and (run_dir / "settings.json").exists():
         return RunFolder.open_(run_dir)
     return RunFolder.create(run_dir)
 
 
-def differences_from_saved(folder: RunFolder, settings: Settings) -> list[str]:
+def differences_from_saved(folder: RunFolder, wanted: dict[str, Any]) -> list[str]:
     """Warnings of what has changed around a run that is to go on; none for a new one.
 
-    **Raises:** `ValueError` if the folder holds a run of other settings, or of a newer format.
+    `wanted` is what `settings_data` makes of the run that would go on.
+
+    **Raises:** `ValueError` if the folder holds a run of other settings, or of another format.
     """
     if not folder.settings.exists():
         return []
-    saved, wanted = read_json(folder.settings), settings_data(settings)
+    saved = read_json(folder.settings)
     warnings = compare_settings(saved, wanted, folder=folder.path)
     fixed = lambda data: {
         "recipe": data["recipe"] | {"total_steps": None},
         "run": {name: value for name, value in data["run"].items() if name not in MAY_CHANGE},
     }
-    # What a folder of an older version does not name has its default.
-    whole = to_json(settings_from_json(saved))
-    changed = differences(fixed(whole), fixed(wanted))
+    changed = differences(fixed(saved), fixed(wanted))
     if changed:
         raise ValueError(
             f"the run in {folder.path} goes on with its own settings, but {'; '.join(changed)}. "
@@ -67,18 +70,55 @@ def differences_from_saved(folder: RunFolder, settings: Settings) -> list[str]:
     return warnings
 
 
-def write_settings(folder: RunFolder, settings: Settings, from_run: Path | None) -> None:
+def write_settings(folder: RunFolder, data: dict[str, Any], from_run: Path | None) -> None:
     """Write `settings.json`; what a run began with (versions, other parameters) stays."""
     began_with = {"from_run": None if from_run is None else str(from_run)}
     if folder.settings.exists():
         saved = read_json(folder.settings)
         began_with = {name: saved.get(name) for name in ("versions", "from_run")}
-    write_json(folder.settings, settings_data(settings) | began_with)
+    write_json(folder.settings, data | began_with)
 
 
-def settings_data(settings: Settings) -> dict[str, Any]:
-    """The content of `settings.json`."""
-    return {"format": FORMAT, "versions": versions()} | to_json(settings)
+def settings_data(
+    settings: Settings,
+    *,
+    task: AbstractTask | None = None,
+    unit: Unit = STEPS,
+    data: str | None = None,
+) -> dict[str, Any]:
+    """The content of `settings.json`.
+
+    `task` has the spaces, `unit` is what progress is counted in, `data` the digest of what all
+    seeds share. What a run has not is not there.
+    """
+    spaces = {} if task is None else {"spaces": _spaces(task)}
+    shared = {} if data is None else {"data": data}
+    begun = {"format": FORMAT, "versions": versions(), "unit": unit.name}
+    return begun | settings_to_json(settings) | spaces | shared
+
+
+def _spaces(task: AbstractTask) -> dict[str, Any]:
+    return {
+        "observation": space_to_json(task.observation_space),
+        "action": space_to_json(task.action_space),
+        "raw_action": space_to_json(task.raw_action_space),
+        "max_steps": task.max_steps,
+    }
+
+
+def recorded_task(path: Path, settings: Settings) -> RecordedTask | None:
+    """The task as the folder remembers it; None for a run without an environment."""
+    spaces = read_json(RunFolder.open_(path).settings).get("spaces")
+    if spaces is None:
+        return None
+    return RecordedTask(
+        settings.environment_name,
+        settings.run.seeds or 1,
+        space_from_json(spaces["observation"]),
+        space_from_json(spaces["action"]),
+        space_from_json(spaces["raw_action"]),
+        spaces["max_steps"],
+    )
 
 
 def is_finished(folder: RunFolder, total_steps: int) -> bool:
@@ -94,15 +134,15 @@ def _plain(environment: str) -> str:
     return environment.rpartition(":")[2]
 
 
-def read_settings(path: Path) -> Settings:
-    """The settings of the run in a folder; raises `ValueError` if there is none or it is newer."""
+def read_settings(path: Path, environment: Environment | None = None) -> Settings:
+    """The settings of the run in a folder; `environment` where no name leads to it.
+
+    **Raises:** `ValueError` if there is no run, or one of another format.
+    """
     data = read_json(RunFolder.open_(path).settings)
-    if data.get("format", 0) > FORMAT:
-        raise ValueError(
-            f"{path} has format {data['format']}; this version of rewardtogo reads up to {FORMAT}."
-        )
+    require_format(data, path)
     try:
-        return settings_from_json(data)
+        return settings_from_json(data, environment)
     except KeyError as error:
         raise ValueError(f"{path / 'settings.json'} lacks {error}.") from error
 
@@ -114,19 +154,31 @@ class Saved(NamedTuple):
     state: TrainState
     finished: bool  # the run had ended by itself
     total_steps: int  # that it was to take
+    phase: int  # of several that the run goes through
+    row: int  # iterations over all phases
+    progress: dict[str, list[int]]  # of each seed, by the tag of its unit
 
 
-def restore_latest(folder: RunFolder, template: Callable[[], TrainState]) -> Saved | None:
-    """The newest checkpoint, every array verified, or None; rows and figures after it go."""
+def restore_latest(
+    folder: RunFolder, templates: Sequence[Callable[[], TrainState]]
+) -> Saved | None:
+    """The newest checkpoint, every array verified, or None; rows and figures after it go.
+
+    `templates` has the shapes of each phase's state.
+    """
     path = checkpoint.latest(folder.checkpoints)
     if path is None:
         truncate_after(folder.metrics, -1)
         return None
+    info = _with_advice(lambda: checkpoint.read_info(path), path)
+    template = templates[info["phase"]]
     state = _with_advice(lambda: checkpoint.restore(path, template()), path)
-    info, iteration = checkpoint.read_info(path), checkpoint.read_step(path)
-    truncate_after(folder.metrics, iteration)
+    row = checkpoint.read_step(path)
+    truncate_after(folder.metrics, row)
     folder.evaluation.unlink(missing_ok=True)
-    return Saved(iteration, state, info["finished"], info["total_steps"])
+    names = ("finished", "total_steps", "phase")
+    rest = {name: info[name] for name in names}
+    return Saved(info["iteration"], state, row=row, progress=info["progress"], **rest)
 
 
 def _with_advice[T](read: Callable[[], T], path: Path) -> T:

@@ -3,15 +3,17 @@
 import dataclasses
 import enum
 import math
+import sys
 import types
 import typing
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from .. import validate
+from ..envs.factory import called
 from ..envs.history import History
-from ..recipes import RECIPES, Recipe
-from ..sources.task import AbstractTask, Backend, make_task
+from ..recipes import RECIPES, AbstractRecipe
+from ..sources.task import AbstractTask, Backend, Environment, importable_name, make_task
 
 
 T = TypeVar("T")
@@ -77,15 +79,13 @@ MOST_STEPS, MOST_SEEDS = 2**31 - 2**24, 2**31
 class Settings:
     """A whole run: what trains, where, and how."""
 
-    algorithm: str
-    environment: str
-    recipe: Recipe
+    recipe: AbstractRecipe
+    environment: Environment | None  # None where a run needs none: it learns from data
     run: RunSettings = dataclasses.field(default_factory=RunSettings)
 
     def __post_init__(self):
-        validate.one_of("algorithm", self.algorithm, RECIPES)
-        if not isinstance(self.recipe, RECIPES[self.algorithm]):
-            raise ValueError(f"{type(self.recipe).__name__} is no recipe of `{self.algorithm}`.")
+        if not isinstance(self.recipe, AbstractRecipe):
+            raise ValueError(f"`recipe` must be a recipe; got {self.recipe!r}.")
         validate.count("total_steps", self.recipe.total_steps)
         if self.recipe.total_steps > MOST_STEPS:
             raise ValueError(
@@ -99,8 +99,23 @@ class Settings:
     def __repr__(self) -> str:
         return "\n".join(_lines("", self))
 
+    @property
+    def algorithm(self) -> str:
+        """What trains, by its name."""
+        return self.recipe.name
+
+    @property
+    def environment_name(self) -> str:
+        """What the environment is called."""
+        environment = self.environment
+        if environment is None:
+            return "data"
+        return environment if isinstance(environment, str) else called(environment)
+
     def task(self, *, num_seeds: int | None = None) -> AbstractTask:
         """The environment; `num_seeds` where it is not for training."""
+        if self.environment is None:
+            raise ValueError(f"this run of {self.algorithm} has no environment.")
         return make_task(
             self.environment,
             num_seeds=num_seeds or self.run.seeds or 1,
@@ -187,12 +202,58 @@ def _field(hint: Any, value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def settings_from_json(data: Mapping[str, Any]) -> Settings:
-    """Read what `to_json` wrote of a `Settings`."""
-    recipe = from_json(RECIPES[data["algorithm"]], data["recipe"])
-    return Settings(
-        data["algorithm"], data["environment"], recipe, from_json(RunSettings, data["run"])
-    )
+def settings_to_json(settings: Settings) -> dict[str, Any]:
+    """What a run folder keeps of its settings; the names under which it finds what is not ours."""
+    recipe, environment = settings.recipe, settings.environment
+    kind = type(recipe)
+    named = None if environment is None else importable_name(environment)
+    return {
+        "algorithm": settings.algorithm,
+        "recipe_class": f"{kind.__module__}:{kind.__qualname__}",
+        "environment": settings.environment_name if named is None else named,
+        "environment_given": environment is not None and named is None,
+        "recipe": to_json(recipe),
+        "run": to_json(settings.run),
+    }
+
+
+def settings_from_json(data: Mapping[str, Any], environment: Environment | None = None) -> Settings:
+    """Read what `settings_to_json` wrote; `environment` where no name leads to it.
+
+    **Raises:** `ValueError` for a recipe of one's own that the program has not imported.
+    """
+    if environment is None and data["environment_given"]:
+        environment = GivenEnvironment(data["environment"])
+    elif environment is None and data["environment"] != "data":
+        environment = data["environment"]
+    recipe = from_json(_recipe_class(data), data["recipe"])
+    return Settings(recipe, environment, from_json(RunSettings, data["run"]))
+
+
+def _recipe_class(data: Mapping[str, Any]) -> type[AbstractRecipe]:
+    """The class that wrote them: of ours, or one that the program has imported already."""
+    module, _, name = data["recipe_class"].partition(":")
+    known = RECIPES.get(data["algorithm"])
+    if known is not None and (known.__module__, known.__qualname__) == (module, name):
+        return known
+    # Nothing is imported because a folder says so: it may be somebody else's.
+    found = getattr(sys.modules.get(module), name, None)
+    if not (isinstance(found, type) and issubclass(found, AbstractRecipe)):
+        raise ValueError(f"a run of {module}:{name}, a recipe of its own: import {module} first.")
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class GivenEnvironment:
+    """Stands for an environment that was given as an object: no name leads to it."""
+
+    __name__: str
+
+    def __call__(self) -> Any:
+        raise ValueError(
+            f"the run's environment, {self.__name__}, was given as an object and no name leads to "
+            "it: give it again, as `environment`."
+        )
 
 
 def differences(saved: Any, wanted: Any, path: str = "") -> list[str]:

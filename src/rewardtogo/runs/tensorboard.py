@@ -4,14 +4,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .metrics import plain_row
+from ..types import UNITS
+from .metrics import plain_row, progress_of
 
 
-_NOT_DRAWN = ("seed", "iteration", "time/total_timesteps")
+_NOT_DRAWN = ("seed", "iteration", *(unit.tag for unit in UNITS))
 
 
 class TensorBoardWriter:
-    """Writes rows to `folder/seed_N/`, drawn over `time/total_timesteps`.
+    """Writes rows to `folder/seed_N/`, drawn over their progress.
 
     The event files mirror `metrics.jsonl`: those already in `folder` are removed, and
     `earlier_rows`, what a resumed run keeps, are written first; so no point is there twice.
@@ -32,7 +33,7 @@ class TensorBoardWriter:
             writer = self._of_seed(int(row["seed"]))
             for tag, value in row.items():
                 if tag not in _NOT_DRAWN:
-                    writer.add_scalar(tag, value, int(row["time/total_timesteps"]))
+                    writer.add_scalar(tag, value, int(progress_of(row)))
 
     def close(self) -> None:
         """Bring everything to the files and close them."""

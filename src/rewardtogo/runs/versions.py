@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 
-FORMAT = 1
+FORMAT = 2
 
 
 def versions() -> dict[str, Any]:
@@ -30,25 +30,30 @@ def versions() -> dict[str, Any]:
     }
 
 
+def require_format(saved: Mapping[str, Any], folder: Path) -> None:
+    """Raise `ValueError`, naming the version that wrote it, for a folder of another format."""
+    if saved.get("format") != FORMAT:
+        writer = saved.get("versions", {}).get("rewardtogo", "an unknown version")
+        raise ValueError(
+            f"run folder {folder} has format {saved.get('format')}, written by rewardtogo "
+            f"{writer}; this version reads format {FORMAT}."
+        )
+
+
 def compare_settings(
     saved: Mapping[str, Any], wanted: Mapping[str, Any], *, folder: Path
 ) -> list[str]:
     """Hold a folder's settings against those of the run that would go on in it.
 
-    Both have `format`, `algorithm`, `environment` and `versions`.
+    Both have `format`, `algorithm`, `environment`, `versions`, and `data`, a digest, where any is.
     **Returns:** a warning for every version fact that differs: the same bits are then not promised.
-    **Raises:** `ValueError` for another algorithm, environment or format, naming both.
+    **Raises:** `ValueError` for another algorithm, environment, data or format, naming both.
     """
-    if saved.get("format", 0) > wanted["format"]:
-        raise ValueError(
-            f"run folder {folder} has format {saved['format']}; this version of rewardtogo knows "
-            f"up to {wanted['format']}: it was written by a newer one"
-        )
-    for key in ("format", "algorithm", "environment"):
-        if saved.get(key) != wanted[key]:
-            raise ValueError(
-                f"run folder {folder} holds a run of {key} {saved.get(key)!r}, not {wanted[key]!r}"
-            )
+    require_format(saved, folder)
+    for key in ("algorithm", "environment", "data"):
+        if saved.get(key) != wanted.get(key):
+            before, now = saved.get(key), wanted.get(key)
+            raise ValueError(f"run folder {folder} holds a run of {key} {before!r}, not {now!r}")
     before, now = saved.get("versions", {}), wanted["versions"]
     return [
         f"{fact} was {before.get(fact)!r} and is {now.get(fact)!r}: "

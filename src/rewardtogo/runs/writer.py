@@ -2,12 +2,12 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from ..training.train import Report
+from ..training.loop import TrainState
 from . import checkpoint
 from .folder import RunFolder
 from .metrics import MetricsWriter, read_rows
@@ -21,16 +21,29 @@ SAVING_SHARE = 0.05
 SAVING_SPEED, SAVING_LEAST = 200e6, 0.02
 
 
+class Place(NamedTuple):
+    """Where a run is, counted over all its phases."""
+
+    iteration: int
+    progress: dict[str, np.ndarray]  # of each seed, by the tag of its unit
+
+
+def _kept(at: Place) -> dict[str, Any]:
+    """What a checkpoint says of its place; `steps` is the progress in all units."""
+    by_tag = {tag: progress.tolist() for tag, progress in at.progress.items()}
+    return {"progress": by_tag, "steps": np.sum([*at.progress.values()], axis=0).tolist()}
+
+
 class RunWriter:
     """Writes rows as they come, and checkpoints as often as their cost allows.
 
-    **Arguments:** `steps_before`: what each seed had done when this process began.
+    **Arguments:** `larger_is_better`: which of two evaluations is the best.
     """
 
     def __init__(
-        self, folder: RunFolder, seeds: range, steps_before: np.ndarray, *, tensorboard: bool
+        self, folder: RunFolder, seeds: range, *, larger_is_better: bool, tensorboard: bool
     ):
-        self._folder, self._seeds, self._steps_before = folder, seeds, steps_before
+        self._folder, self._seeds, self._larger_is_better = folder, seeds, larger_is_better
         self._rows = MetricsWriter(folder.metrics)
         self._board = None
         if tensorboard:
@@ -42,52 +55,51 @@ class RunWriter:
         self._began = self._saved_at = time.monotonic()
         self._cost: float | None = None
 
-    def write(self, report: Report, extra: dict[str, np.ndarray]) -> None:
-        """One row a seed; figures without data are left out."""
+    def write(self, at: Place, taken: float, figures: dict[str, np.ndarray]) -> None:
+        """One row a seed; figures without data are left out.
+
+        **Arguments:** `taken`: the progress of all seeds since this process began.
+        """
         seconds = time.monotonic() - self._began
-        rate = float(np.sum(report.steps - self._steps_before)) / max(seconds, 1e-9)
+        rate = taken / max(seconds, 1e-9)
         rows = [
-            {
-                "seed": seed,
-                "iteration": report.iteration,
-                "time/total_timesteps": int(report.steps[i]),
-                "time/time_elapsed": seconds,
-                "time/fps": rate,
-            }
-            | {name: float(values[i]) for name, values in (report.metrics | extra).items()}
+            {"seed": seed, "iteration": at.iteration}
+            | {tag: int(progress[i]) for tag, progress in at.progress.items()}
+            | {"time/time_elapsed": seconds, "time/fps": rate}
+            | {name: float(values[i]) for name, values in figures.items()}
             for i, seed in enumerate(self._seeds)
         ]
         self._rows.write(rows)
         if self._board is not None:
             self._board.write(rows)
 
-    def save_if_due(self, report: Report, info: dict[str, Any]) -> None:
+    def save_if_due(self, state: TrainState, at: Place, info: dict[str, Any]) -> None:
         """Save unless saving would take more than its share of the time."""
         if self._cost is None:
-            size = sum(leaf.nbytes for leaf in jax.tree.leaves(report.state))
+            size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
             self._cost = max(SAVING_LEAST, size / SAVING_SPEED)
         if time.monotonic() - self._saved_at >= self._cost / SAVING_SHARE:
-            self.save(report, info)
+            self.save(state, at, info)
 
-    def save(self, report: Report, info: dict[str, Any]) -> None:
+    def save(self, state: TrainState, at: Place, info: dict[str, Any]) -> None:
         """Save everything, and the policy apart, where it can be read without an environment."""
         began = time.monotonic()
         self._rows.sync()
-        info = info | {"steps": report.steps.tolist()}
-        save = lambda folder, tree: checkpoint.save(folder, tree, step=report.iteration, info=info)
-        save(policy_folder(self._folder), report.state.algorithm)
-        save(self._folder.checkpoints, report.state)
+        info = info | _kept(at)
+        save = lambda folder, tree: checkpoint.save(folder, tree, step=at.iteration, info=info)
+        save(policy_folder(self._folder), state.learner)
+        save(self._folder.checkpoints, state)
         self._saved_at = time.monotonic()
         self._cost = self._saved_at - began
 
-    def save_best(self, report: Report, figure: float) -> None:
-        """Keep this policy if its evaluation is the best so far."""
+    def save_best(self, state: TrainState, at: Place, figure: float) -> None:
+        """Keep what was learned if its evaluation is the best so far."""
         before = checkpoint.latest(self._folder.best)
-        if before is not None and checkpoint.read_info(before)["mean_reward"] >= figure:
+        sign = 1.0 if self._larger_is_better else -1.0
+        if before is not None and sign * checkpoint.read_info(before)["figure"] >= sign * figure:
             return
-        info = {"mean_reward": figure, "steps": report.steps.tolist()}
-        state = report.state.algorithm
-        checkpoint.save(self._folder.best, state, step=report.iteration, info=info, keep=1)
+        info = {"figure": figure} | _kept(at)
+        checkpoint.save(self._folder.best, state.learner, step=at.iteration, info=info, keep=1)
 
     def last_saved(self) -> str:
         """Say what there is to go on from."""

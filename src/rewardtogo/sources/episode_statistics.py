@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ..types import AnyArray
 
 
-class Tally(eqx.Module):
+class EpisodeStatistics(eqx.Module):
     """Running sums, one an environment; `finished_*` are since the last `drained`."""
 
     episode_return: Float[AnyArray, "*seed env"]
@@ -16,11 +16,13 @@ class Tally(eqx.Module):
     finished_length: Int[AnyArray, "*seed env"]
     finished: Int[AnyArray, "*seed env"]
 
-    def add(self, reward: Float[Array, " env"], boundary: Bool[Array, " env"]) -> "Tally":
+    def add(
+        self, reward: Float[Array, " env"], boundary: Bool[Array, " env"]
+    ) -> "EpisodeStatistics":
         """Count one step of every environment."""
         episode_return = self.episode_return + reward.astype(jnp.float32)
         episode_length = self.episode_length + 1
-        return Tally(
+        return EpisodeStatistics(
             jnp.where(boundary, 0, episode_return),
             jnp.where(boundary, 0, episode_length),
             self.finished_return + jnp.where(boundary, episode_return, 0),
@@ -28,9 +30,9 @@ class Tally(eqx.Module):
             self.finished + boundary,
         )
 
-    def drained(self) -> "Tally":
+    def drained(self) -> "EpisodeStatistics":
         """Start the next report: forget the finished episodes, keep those under way."""
-        return Tally(
+        return EpisodeStatistics(
             self.episode_return,
             self.episode_length,
             jnp.zeros_like(self.finished_return),
@@ -39,7 +41,7 @@ class Tally(eqx.Module):
         )
 
 
-def no_statistics(num_envs: int) -> Tally:
+def no_statistics(num_envs: int) -> EpisodeStatistics:
     """Nothing counted yet."""
     zero, none = jnp.zeros(num_envs, jnp.float32), jnp.zeros(num_envs, jnp.int32)
-    return Tally(zero, none, zero, none, none)
+    return EpisodeStatistics(zero, none, zero, none, none)

@@ -9,11 +9,18 @@ from typing import Any, Literal
 
 import gymnasium as gym
 
-from ..envs.factory import HostFactory, make_host
+from ..envs.factory import HostFactory, called, make_host
 from ..envs.history import NO_HISTORY, History
 from ..envs.host import AbstractPool, InProcess
 from ..envs.protocol import AbstractEnvironment
-from ..envs.registry import TABULAR, is_jax_environment, make
+from ..envs.registry import (
+    TABULAR,
+    is_jax_environment,
+    is_jax_object,
+    make,
+    make_given,
+    named_object,
+)
 from ..envs.tabular import exact_optimum
 from ..envs.workers import Workers
 from ..envs.wrappers import (
@@ -26,13 +33,17 @@ from ..envs.wrappers import (
 from ..spaces import is_flat_dict
 from ..tabular.problems.gymnasium_registry import time_limit
 from ..types import Optimum
-from .episodes import Episodes
-from .host import HostEpisodes, HostRollout
-from .protocol import AbstractSource
-from .rollout import Rollout
+from .collectors.absent import NoCollector
+from .collectors.episodes import Episodes
+from .collectors.host import HostEpisodes, HostRollout
+from .collectors.rollout import Rollout
+from .protocol import AbstractCollector
 
 
 Backend = Literal["auto", "jax", "gymnasium"]
+
+Environment = str | AbstractEnvironment | type | Callable[..., gym.Env]
+"""A name, an environment in JAX or its class, or a class or function that makes a Gymnasium one."""
 
 
 class AbstractTask(abc.ABC):
@@ -67,11 +78,11 @@ class AbstractTask(abc.ABC):
         """The best expected return of an episode, where it is known exactly."""
 
     @abc.abstractmethod
-    def rollout(self, num_envs: int, num_steps: int) -> AbstractSource:
+    def rollout(self, num_envs: int, num_steps: int) -> AbstractCollector:
         """A source of `num_steps` steps of `num_envs` environments a seed."""
 
     @abc.abstractmethod
-    def episodes(self, num_episodes: int, max_steps: int) -> AbstractSource:
+    def episodes(self, num_episodes: int, max_steps: int) -> AbstractCollector:
         """A source of whole episodes."""
 
     @abc.abstractmethod
@@ -113,10 +124,10 @@ class JaxTask(AbstractTask):
     def optimum(self) -> Optimum | None:
         return exact_optimum(self.env)
 
-    def rollout(self, num_envs: int, num_steps: int) -> AbstractSource:
+    def rollout(self, num_envs: int, num_steps: int) -> AbstractCollector:
         return Rollout(self.env, num_envs, num_steps)
 
-    def episodes(self, num_episodes: int, max_steps: int) -> AbstractSource:
+    def episodes(self, num_episodes: int, max_steps: int) -> AbstractCollector:
         return Episodes(self.env, num_episodes, max_steps)
 
     def close(self) -> None:
@@ -169,10 +180,10 @@ class HostTask(AbstractTask):
         workers = min(self.num_workers, total)
         return Workers(make, total, num_workers=workers, run_seed=run_seed, timeout=self.timeout)
 
-    def rollout(self, num_envs: int, num_steps: int) -> AbstractSource:
+    def rollout(self, num_envs: int, num_steps: int) -> AbstractCollector:
         return HostRollout(self._lazy_pool(num_envs), num_envs, num_steps, self.num_seeds)
 
-    def episodes(self, num_episodes: int, max_steps: int) -> AbstractSource:
+    def episodes(self, num_episodes: int, max_steps: int) -> AbstractCollector:
         return HostEpisodes(self._lazy_pool(num_episodes), max_steps, self.num_seeds)
 
     def _lazy_pool(self, num_envs: int) -> Callable[[], AbstractPool]:
@@ -189,13 +200,71 @@ class HostTask(AbstractTask):
         self._opened.close()
 
 
-def is_jax_task(name: str, backend: Backend) -> bool:
+@dataclasses.dataclass(frozen=True)
+class RecordedTask(AbstractTask):
+    """What a run folder remembers of a task: enough for networks that fit, nothing to act in."""
+
+    name: str
+    num_seeds: int
+    observation_space: gym.Space  # pyright: ignore[reportIncompatibleMethodOverride]
+    action_space: gym.Space  # pyright: ignore[reportIncompatibleMethodOverride]
+    raw_action_space: gym.Space  # pyright: ignore[reportIncompatibleMethodOverride]
+    max_steps: int | None  # pyright: ignore[reportIncompatibleMethodOverride]
+
+    @property
+    def optimum(self) -> None:
+        return None
+
+    def rollout(self, num_envs: int, num_steps: int) -> AbstractCollector:
+        return NoCollector(num_envs * num_steps)
+
+    def episodes(self, num_episodes: int, max_steps: int) -> AbstractCollector:
+        return NoCollector(num_episodes * max_steps)
+
+    def close(self) -> None:
+        pass
+
+
+def is_jax_task(environment: Environment, backend: Backend) -> bool:
     """Whether `make_task` takes a version written in JAX."""
-    return backend == "jax" or (backend == "auto" and is_jax_environment(name))
+    found = _object(environment)
+    if not isinstance(found, str):
+        return is_jax_object(found)
+    return backend == "jax" or (backend == "auto" and is_jax_environment(found))
+
+
+def _object(environment: Environment) -> Environment:
+    """The class or function that a name of the form "package.module:Name" stands for."""
+    if isinstance(environment, str):
+        return named_object(environment) or environment
+    if isinstance(environment, gym.Env):
+        raise ValueError(
+            f"`environment` is one {type(environment).__name__}, and several are stepped side by "
+            "side: give its class, its name, or a function that makes one."
+        )
+    if not (is_jax_object(environment) or callable(environment)):
+        raise ValueError(
+            "`environment` must be a name, an environment in JAX, or a class or function that "
+            f"makes a gymnasium.Env; got {environment!r}."
+        )
+    return environment
+
+
+def importable_name(environment: Environment) -> str | None:
+    """A name under which another program finds the same environment; None where there is none.
+
+    That is the name itself, or "package.module:Name" of a class or function of a module.
+    """
+    if isinstance(environment, str):
+        return environment
+    module = getattr(environment, "__module__", "__main__")
+    name = getattr(environment, "__qualname__", "<object>")
+    plain = module != "__main__" and name.isidentifier()
+    return f"{module}:{name}" if plain else None
 
 
 def make_task(
-    name: str,
+    environment: Environment,
     *,
     num_seeds: int,
     run_seed: int,
@@ -205,25 +274,30 @@ def make_task(
     timeout: float | None = None,
     num_workers: int = 0,
 ) -> AbstractTask:
-    """Find the environment `name`: in JAX where there is such a version, else in Gymnasium.
+    """Find the environment: in JAX where there is such a version of a name, else in Gymnasium.
 
     **Arguments:** `history`: what of the past an observation holds. `timeout`: seconds after which
     a host environment counts as hung. `num_workers`: processes for host environments; 0 steps them
     in this one.
     **Raises:** `ValueError` for a name, an argument or a space that will not do.
     """
+    name = environment if isinstance(environment, str) else called(environment)
     if backend == "gymnasium" and name.startswith(TABULAR):
         raise ValueError(
             f"{name!r} runs in JAX, not in Gymnasium; {name.removeprefix(TABULAR)!r} without "
             f"{TABULAR!r} would be Gymnasium's name."
         )
-    if is_jax_task(name, backend):
-        env = make(name, env_args)
+    found = _object(environment)
+    if is_jax_task(environment, backend):
+        env = make(found, env_args) if isinstance(found, str) else make_given(found, env_args)
         if is_flat_dict(env.observation_space):
             env = inside_limit(FlatObservations, env)
         env = history.around(env)
         if isinstance(env.action_space, gym.spaces.Box):
             env = ScaledActions(env)
         return JaxTask(name, env, num_seeds)
-    factory = make_host(name, env_args, history)
+    if backend == "jax":
+        raise ValueError(f"{name} is a Gymnasium environment: `backend` jax cannot run it.")
+    assert isinstance(found, str) or callable(found)
+    factory = make_host(found, env_args, history)
     return HostTask(name, factory, num_seeds, run_seed, timeout, num_workers)

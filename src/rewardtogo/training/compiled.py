@@ -10,49 +10,61 @@ import numpy as np
 from jaxtyping import Array, Key, PRNGKeyArray, PyTree
 
 from ..devices import spread
+from ..sources.protocol import Source
 from .loop import Loop, Totals, TrainState
+from .shared import SharedArrays, added, with_shared
 
 
 class Program(NamedTuple):
     """Training over all seeds; states hold arrays only, with the seeds as first axis.
 
     `chunk(state, first, last, total_steps)` runs gathers `first` to `last` − 1 and consumes the
-    gatherer and the memory of `state`.
+    collector's and the buffer's part of `state`.
     """
 
     init: Callable[[], TrainState]
     chunk: Callable[[TrainState, int, int, int], tuple[TrainState, Totals]]
     template: Callable[[], TrainState]  # shapes and dtypes, for a checkpoint to be read into
     resume: Callable[[TrainState], TrainState]  # make a state read from a checkpoint go on
+    source: Source
 
 
 def compiled_program(loop: Loop, keys: Key[Array, " seed"]) -> Program:
     """Environments, buffers and updates in one compiled program."""
+    shared = SharedArrays(loop)
     shape, static = shape_and_static(loop.init, keys[0])
 
-    def init(key):
+    def init(key, *ours):
         # Weakly typed numbers would compile the chunk twice: its own results are not weak.
         strong = lambda x: x if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x.astype(x.dtype)
-        return jax.tree.map(strong, eqx.filter(loop.init(key), eqx.is_array))
+        state = with_shared(loop, ours).init(key)
+        return jax.tree.map(strong, eqx.filter(state, eqx.is_array))
 
-    def chunk(algorithm, rest, key, first, last, total_steps):
-        state = eqx.combine(TrainState(algorithm, *rest), static)
-        state, totals = loop.chunk(state, key, first, last, total_steps)
+    def chunk(learner, rest, key, first, last, total_steps, *ours):
+        state = eqx.combine(TrainState(learner, *rest), static)
+        state, totals = with_shared(loop, ours).chunk(state, key, first, last, total_steps)
         return eqx.filter(state, eqx.is_array), totals
 
-    compiled_init = jax.jit(spread(init, len(keys), shared=0))
+    num_shared = len(shared.at(0))
+    compiled_init = jax.jit(spread(init, len(keys), shared=num_shared))
     # Only the source's state is given away, so that a buffer is written in place.
-    compiled = jax.jit(spread(chunk, len(keys), shared=3), donate_argnums=1)
+    compiled = jax.jit(spread(chunk, len(keys), shared=3 + num_shared), donate_argnums=1)
 
     def run(state, first, last, total_steps):
-        bounds = (np.int32(first), np.int32(last), np.int32(total_steps))
-        return compiled(state.algorithm, (state.gatherer, state.memory), keys, *bounds)
+        found = []
+        for begin, end in shared.stretches(first, last):
+            bounds = (np.int32(begin), np.int32(end), np.int32(total_steps))
+            rest = (state.collector, state.buffer)
+            state, totals = compiled(state.learner, rest, keys, *bounds, *shared.at(begin))
+            found.append(totals)
+        return state, added(found)
 
     return Program(
-        init=lambda: compiled_init(keys),
+        init=lambda: compiled_init(keys, *shared.at(0)),
         chunk=run,
         template=lambda: with_seeds(shape, len(keys)),
         resume=lambda state: state,
+        source=loop.source,
     )
 
 

@@ -1,9 +1,11 @@
 """How good is a policy? The mode of its actions, on episodes apart from training."""
 
+import abc
 import contextlib
+import dataclasses
 import functools as ft
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -13,16 +15,19 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
+from ..algorithms.protocol import AbstractAlgorithm
 from ..devices import spread
 from ..envs.host import AbstractPool
 from ..envs.protocol import AbstractEnvironment
 from ..losses.q_learning import max_value
 from ..nn.distributions import AbstractDistribution, EpsilonGreedy
 from ..nn.policies import AbstractPolicy
-from ..sources.host import step_pool
-from ..sources.rollout import repeated, select
+from ..sources.collectors.host import step_pool
+from ..sources.collectors.rollout import repeated, select
 from ..sources.task import AbstractTask, HostTask, JaxTask
-from ..types import Scalar
+from ..types import AbstractShared, Scalar
+from .compiled import shape_and_static
+from .loop import Loop
 
 
 # An episode of an environment without a limit of its own is cut here.
@@ -43,7 +48,144 @@ class EvaluatedEpisodes(NamedTuple):
     q_minus_return: np.ndarray | None = None  # for policies that are greedy in a Q̂
 
 
-Evaluator = Callable[[PyTree, int], EvaluatedEpisodes]
+EpisodeEvaluator = Callable[[PyTree, int], EvaluatedEpisodes]
+
+
+class Measured(NamedTuple):
+    """What an evaluation found, of every seed."""
+
+    items: np.ndarray  # the main figure, `[seed, item]`: a return an episode, a loss a row
+    figures: dict[str, np.ndarray]  # `[seed]`, under their tags in `metrics.jsonl`
+    lengths: np.ndarray | None = None  # of episodes, `[seed, item]`
+
+
+Measure = Callable[[PyTree, int], Measured]
+"""From the arrays of every seed's learner, and a seed, to what was found."""
+
+
+class Evaluated(NamedTuple):
+    """What there is to evaluate, and how thoroughly."""
+
+    loop: Loop
+    task: AbstractTask | None
+    num_seeds: int
+    num_items: int
+
+
+class AbstractEvaluator(abc.ABC):
+    """What a recipe measures of what was learned, apart from training."""
+
+    @property
+    @abc.abstractmethod
+    def figure(self) -> str:
+        """What the main figure is called: return, loss."""
+
+    @property
+    @abc.abstractmethod
+    def tag(self) -> str:
+        """Its tag among the figures."""
+
+    @property
+    @abc.abstractmethod
+    def larger_is_better(self) -> bool:
+        """Which of two policies is kept as the best."""
+
+    @abc.abstractmethod
+    def prepare(self, evaluated: Evaluated) -> Measure:
+        """Compile what measures it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GreedyReturn(AbstractEvaluator):
+    """The undiscounted return of the policy's mode on fresh episodes."""
+
+    discount: Scalar | None = None  # for the gauge of action values
+
+    @property
+    def figure(self) -> str:
+        return "return"
+
+    @property
+    def tag(self) -> str:
+        return "eval/mean_reward"
+
+    @property
+    def larger_is_better(self) -> bool:
+        return True
+
+    def prepare(self, evaluated: Evaluated) -> Measure:
+        assert evaluated.task is not None
+        play = make_evaluator(
+            evaluated.task,
+            policy_builder(evaluated.loop),
+            num_seeds=evaluated.num_seeds,
+            num_episodes=evaluated.num_items,
+            discount=self.discount,
+        )
+
+        def measure(arrays: PyTree, seed: int) -> Measured:
+            episodes = play(arrays, seed)
+            figures = {
+                self.tag: episodes.returns.mean(axis=1),
+                "eval/mean_ep_length": episodes.lengths.mean(axis=1),
+            }
+            if episodes.q_minus_return is not None:
+                figures["eval/q_minus_return"] = episodes.q_minus_return.mean(axis=1)
+            return Measured(episodes.returns, figures, episodes.lengths)
+
+        return measure
+
+
+@dataclasses.dataclass(frozen=True)
+class HeldOutLoss(AbstractEvaluator):
+    """The mean loss on data that were not learned from.
+
+    `loss(learner, state, rows)` gives one number a row, of one seed, by the learner and its state.
+    """
+
+    loss: Callable[[Any, Any, Any], Float[Array, " row"]]
+    data: AbstractShared
+
+    @property
+    def figure(self) -> str:
+        return "held-out loss"
+
+    @property
+    def tag(self) -> str:
+        return "eval/loss"
+
+    @property
+    def larger_is_better(self) -> bool:
+        return False
+
+    def prepare(self, evaluated: Evaluated) -> Measure:
+        learner, restored = evaluated.loop.learner, state_builder(evaluated.loop)
+        of_seed = lambda arrays, rows: self.loss(learner, restored(arrays), rows)
+        losses = jax.jit(spread(of_seed, evaluated.num_seeds, shared=1))
+
+        def measure(arrays: PyTree, seed: int) -> Measured:
+            del seed  # the rows are always the same
+            found = np.asarray(losses(arrays, self.data.value))
+            return Measured(found, {self.tag: found.mean(axis=1)})
+
+        return measure
+
+
+def state_builder(loop: Loop) -> Callable[[PyTree], Any]:
+    """From one seed's arrays, as a checkpoint holds them, to the learner's state."""
+    _, static = shape_and_static(loop.init_learner, jr.key(0))
+    return lambda arrays: eqx.combine(arrays, static)
+
+
+def policy_builder(loop: Loop) -> Callable[[PyTree], AbstractPolicy]:
+    """From one seed's arrays, as a checkpoint holds them, to the policy that was learned.
+
+    **Raises:** `ValueError` if what learns has no policy.
+    """
+    learner, restored = loop.learner, state_builder(loop)
+    if not isinstance(learner, AbstractAlgorithm):
+        raise ValueError(f"{type(learner).__name__} does not act: there is no policy to play.")
+    return lambda arrays: learner.policy(restored(arrays))
 
 
 def make_evaluator(
@@ -53,7 +195,7 @@ def make_evaluator(
     num_seeds: int,
     num_episodes: int,
     discount: Scalar | None = None,
-) -> Evaluator:
+) -> EpisodeEvaluator:
     r"""Return `(arrays, seed) → Episodes`: each training seed's policy on fresh episodes.
 
     In JAX all seeds get the same start states; on the host each gets its own.
@@ -83,7 +225,7 @@ def believed_value(distribution: AbstractDistribution) -> Float[Array, "*batch"]
 
 def _jax_evaluator(
     task: JaxTask, policy_of, num_seeds: int, num_episodes: int, discount: Scalar | None
-) -> Evaluator:
+) -> EpisodeEvaluator:
     max_steps = task.max_steps or MAX_STEPS
 
     def one_seed(arrays, key):
@@ -116,18 +258,18 @@ def episode_returns(
 ) -> tuple[Float[Array, " episode"], Int[Array, " episode"], Float[Array, " episode"] | None]:
     """Run `num_episodes` side by side to their ends, or to `max_steps`: `EvaluatedEpisodes`."""
     env_state, observation = jax.vmap(env.reset)(jr.split(key, num_episodes))
-    memory = repeated(policy.initial_carry(), num_episodes)
-    static = eqx.filter((env_state, memory), eqx.is_array, inverse=True)
-    gauged = discount is not None and believed_value(policy(observation, memory)[0]) is not None
+    carry = repeated(policy.initial_carry(), num_episodes)
+    static = eqx.filter((env_state, carry), eqx.is_array, inverse=True)
+    gauged = discount is not None and believed_value(policy(observation, carry)[0]) is not None
 
-    def going(carry):
-        *_, alive, cut, _, _ = carry
+    def going(now):
+        *_, alive, cut, _, _ = now
         return jnp.any(alive | cut)
 
-    def step(carry):
-        arrays, observation, alive, cut, played, time = carry
-        env_state, memory = eqx.combine(arrays, static)
-        distribution, memory = policy(observation, memory)
+    def step(now):
+        arrays, observation, alive, cut, played, time = now
+        env_state, carry = eqx.combine(arrays, static)
+        distribution, carry = policy(observation, carry)
         env_state, out = jax.vmap(env.step)(env_state, distribution.mode())
         returns, lengths, surplus = played
         reward = jnp.where(alive, out.reward, 0).astype(returns.dtype)
@@ -139,28 +281,28 @@ def episode_returns(
         played = (returns + reward, lengths + alive, surplus)
         ended = out.terminated | out.truncated | (time + 1 >= max_steps)
         cut = alive & ended & ~out.terminated & gauged
-        arrays = eqx.filter((env_state, memory), eqx.is_array)
+        arrays = eqx.filter((env_state, carry), eqx.is_array)
         return arrays, out.observation, alive & ~ended, cut, played, time + 1
 
-    arrays = eqx.filter((env_state, memory), eqx.is_array)
+    arrays = eqx.filter((env_state, carry), eqx.is_array)
     alive, zero = jnp.ones(num_episodes, bool), jnp.zeros(num_episodes)
     played = (zero, jnp.zeros(num_episodes, jnp.int32), zero)
-    carry = (arrays, observation, alive, ~alive, played, jnp.zeros((), jnp.int32))
-    *_, (returns, lengths, surplus), _ = lax.while_loop(going, step, carry)
+    now = (arrays, observation, alive, ~alive, played, jnp.zeros((), jnp.int32))
+    *_, (returns, lengths, surplus), _ = lax.while_loop(going, step, now)
     return returns, lengths, surplus if gauged else None
 
 
 def _host_evaluator(
     task: HostTask, policy_of, num_seeds: int, num_episodes: int, discount: Scalar | None
-) -> Evaluator:
+) -> EpisodeEvaluator:
     num_envs = min(num_episodes, 10)
 
-    def one_seed(arrays, observation, memory, begins):
+    def one_seed(arrays, observation, carry, begins):
         policy = policy_of(arrays)
         initial = repeated(policy.initial_carry(), num_envs)
-        memory = initial if memory is None else select(begins, initial, memory)
-        distribution, memory = policy(observation, memory)
-        return distribution.mode(), memory, believed_value(distribution)
+        carry = initial if carry is None else select(begins, initial, carry)
+        distribution, carry = policy(observation, carry)
+        return distribution.mode(), carry, believed_value(distribution)
 
     act = jax.jit(spread(one_seed, num_seeds, shared=0))
 
@@ -183,11 +325,11 @@ def _play(
     shape, limit = (num_seeds, num_envs), pool.max_episode_steps or MAX_STEPS
     by_seed = lambda x: x.reshape(*shape, *x.shape[1:])
     finished: list[list[tuple[float, int, float]]] = [[] for _ in range(pool.num_envs)]
-    observation, memory, ended = pool.reset(), None, np.ones(pool.num_envs, bool)
+    observation, carry, ended = pool.reset(), None, np.ones(pool.num_envs, bool)
     played = (np.zeros(pool.num_envs), np.zeros(pool.num_envs, int), np.zeros(pool.num_envs))
     believed = None
     while any(len(episodes) < share for episodes in finished):
-        action, memory, believed = act(by_seed(observation), memory, by_seed(ended))
+        action, carry, believed = act(by_seed(observation), carry, by_seed(ended))
         step = step_pool(pool, num_seeds, action)
         total, length, surplus = played
         if discount is not None and believed is not None:
@@ -197,7 +339,7 @@ def _play(
         ended = step.terminated | step.truncated | (length >= limit)
         cut = ended & ~step.terminated
         if discount is not None and believed is not None and cut.any():
-            beyond = act(by_seed(step.next_observation), memory, by_seed(np.zeros_like(ended)))[2]
+            beyond = act(by_seed(step.next_observation), carry, by_seed(np.zeros_like(ended)))[2]
             surplus = surplus - np.where(cut, discount**length * np.asarray(beyond).reshape(-1), 0)
         for i in np.flatnonzero(ended):
             finished[i].append((float(total[i]), int(length[i]), float(surplus[i])))

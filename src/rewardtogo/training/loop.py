@@ -1,6 +1,5 @@
 """One seed's training as pure functions, without a word on seeds, devices or reports."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,14 +11,10 @@ import jax.random as jr
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree
 
 from .._scan import filter_scan
-from ..algorithms.protocol import AnyAlgorithm, error_learner
+from ..algorithms.protocol import AbstractAlgorithm, AnyLearner, error_learner
 from ..nn.policies import AbstractBehaviour
-from ..sources.protocol import (
-    AbstractPrioritisedSource,
-    AbstractSource,
-    priorities_of,
-    with_priorities,
-)
+from ..sources.collectors.absent import NoCollector
+from ..sources.protocol import BufferState, Source
 from ..types import AnyArray
 
 
@@ -30,131 +25,132 @@ MODELS, ENVIRONMENTS = 2**32 - 1, 2**32 - 2
 class TrainState(eqx.Module):
     """Everything that changes during training; with seeds, every array has them as first axis."""
 
-    algorithm: PyTree  # parameters, optimiser states, statistics
-    gatherer: PyTree  # environments in the middle of their episodes
-    memory: PyTree  # the replay buffer
+    learner: PyTree  # parameters, optimiser states, statistics
+    collector: PyTree  # environments in the middle of their episodes
+    buffer: BufferState
 
 
 class Totals(eqx.Module):
-    """Sums of an algorithm's metrics over the iterations of a report."""
+    """Sums of a learner's metrics over the iterations of a report."""
 
     metrics: dict[str, Float[AnyArray, "*seed"]]
     iterations: Int[AnyArray, "*seed"]
     bad_iteration: Int[AnyArray, "*seed"]  # the first with a metric that is not finite, else −1
 
 
-def num_gathers(source: AbstractSource, total_steps: int) -> int | None:
-    """Iterations until `total_steps` steps, warm-up counted; None if not known ahead."""
-    if source.steps_per_gather is None:
-        return None
-    gathers = math.ceil(total_steps / source.steps_per_gather)
-    return max(gathers - warmup_gathers(source), 0)
-
-
-def warmup_gathers(source: AbstractSource) -> int:
-    """How many gathers precede the first update."""
-    return 0 if source.warmup is None else source.warmup[1]
-
-
 class Loop(eqx.Module):
-    """One seed's training as pure functions; `train` compiles them over all seeds at once."""
+    """One seed's training as pure functions; `train` compiles them over all seeds at once.
 
-    algorithm: AnyAlgorithm
-    source: AbstractSource
+    **Raises:** `ValueError` if the buffer needs errors that the learner does not tell, or if the
+    source acts and the learner cannot.
+    """
+
+    learner: AnyLearner
+    source: Source
     models: Callable[[PRNGKeyArray], Any] = eqx.field(static=True)
 
     def __check_init__(self):
-        if isinstance(self.source, AbstractPrioritisedSource):
-            error_learner(self.algorithm)
+        if self.source.buffer.needs_errors:
+            error_learner(self.learner)
+        acts = isinstance(self.learner, AbstractAlgorithm)
+        if not acts and not isinstance(self.source.collector, NoCollector):
+            name = type(self.learner).__name__
+            raise ValueError(f"{name} does not act: it learns from data, not from an environment.")
 
     def keys(self, key: PRNGKeyArray, index: Int[Array, ""]) -> Key[Array, "3"]:
         """The keys of gather number `index`: to act, to draw batches, to update."""
         return jr.split(jr.fold_in(key, index), 3)
 
-    def init_algorithm(self, key: PRNGKeyArray) -> PyTree:
-        return self.algorithm.init(self.models(jr.fold_in(key, MODELS)))
+    def behaviour(self, learner_state: PyTree) -> AbstractBehaviour | None:
+        """How experience is gathered by what was learned so far; None where nothing acts."""
+        learner = self.learner
+        return learner.behaviour(learner_state) if isinstance(learner, AbstractAlgorithm) else None
 
-    def init_gatherer(self, algorithm_state: PyTree, key: PRNGKeyArray) -> PyTree:
-        behaviour = self.algorithm.behaviour(algorithm_state)
-        return self.source.init(behaviour, key=jr.fold_in(key, ENVIRONMENTS))
+    def init_learner(self, key: PRNGKeyArray) -> PyTree:
+        """The learner's state before any data."""
+        return self.learner.init(self.models(jr.fold_in(key, MODELS)))
+
+    def init_collector(self, learner_state: PyTree, key: PRNGKeyArray) -> PyTree:
+        """Environments, reset."""
+        behaviour = self.behaviour(learner_state)
+        return self.source.collector.init(behaviour, key=jr.fold_in(key, ENVIRONMENTS))
 
     def gather(
         self,
-        gatherer: PyTree,
-        behaviour: AbstractBehaviour,
+        collector: PyTree,
+        behaviour: AbstractBehaviour | None,
         index: Int[Array, ""],
         key: PRNGKeyArray,
     ) -> tuple[PyTree, PyTree]:
-        return self.source.gather(gatherer, behaviour, key=self.keys(key, index)[0])
+        """Gather number `index`."""
+        return self.source.collector.gather(collector, behaviour, key=self.keys(key, index)[0])
 
     def init(self, key: PRNGKeyArray) -> TrainState:
         """Build models, reset environments, gather the warm-up."""
-        algorithm_state = self.init_algorithm(key)
-        gatherer = self.init_gatherer(algorithm_state, key)
-        behaviour = self.algorithm.behaviour(algorithm_state)
+        learner = self.init_learner(key)
+        collector = self.init_collector(learner, key)
         first = jnp.zeros((), jnp.int32)
-        _, gathered = eqx.filter_eval_shape(self.gather, gatherer, behaviour, first, key)
-        memory = self.source.empty_memory(gathered)
+        _, gathered = eqx.filter_eval_shape(
+            self.gather, collector, self.behaviour(learner), first, key
+        )
+        buffer = self.source.buffer.init(gathered)
         if self.source.warmup is None:
-            return TrainState(algorithm_state, gatherer, memory)
-        explorer, gathers = self.source.warmup
+            return TrainState(learner, collector, buffer)
+        explorer = self.source.warmup.behaviour
 
         def warm(carry, index):
-            gatherer, memory = carry
-            gatherer, gathered = self.gather(gatherer, explorer, index, key)
-            return (gatherer, self.source.absorb(memory, gathered, index=index)), None
+            collector, buffer = carry
+            collector, gathered = self.gather(collector, explorer, index, key)
+            return (collector, self.source.buffer.add(buffer, gathered, index=index)), None
 
-        indices = jnp.arange(gathers, dtype=jnp.int32)
-        (gatherer, memory), _ = filter_scan(warm, (gatherer, memory), indices)
-        return TrainState(algorithm_state, gatherer, memory)
+        indices = jnp.arange(self.source.warmup_gathers, dtype=jnp.int32)
+        (collector, buffer), _ = filter_scan(warm, (collector, buffer), indices)
+        return TrainState(learner, collector, buffer)
 
     def learn(
         self,
-        algorithm_state: PyTree,
-        memory: PyTree,
+        learner: PyTree,
+        state: BufferState,
         gathered: PyTree,
         index: Int[Array, ""],
         key: PRNGKeyArray,
     ) -> tuple[PyTree, PyTree, dict[str, Float[Array, ""]]]:
-        """The updates of an iteration, from a memory that has absorbed what was gathered.
+        """The updates of an iteration, from a buffer to which what was gathered has been added.
 
-        Returns the memory's priorities beside the algorithm's state, () where it has none.
+        Returns what they changed of the buffer beside the learner's state.
         """
+        buffer = self.source.buffer
         _, batch_key, update_key = self.keys(key, index)
-        stack = self.source.batches(memory, gathered, index=index, key=batch_key)
-        num_updates = jax.tree.leaves(stack)[0].shape[0]
+        plans = buffer.plan(state, gathered, index=index, key=batch_key)
+        num_updates = jax.tree.leaves(plans)[0].shape[0]
 
         def update(carry, xs):
-            state, priorities = carry
-            batch, key = xs
-            if not isinstance(self.source, AbstractPrioritisedSource):
-                state, metrics = self.algorithm.update(state, batch, key=key)
-                return (state, priorities), metrics
-            current = with_priorities(memory, priorities)
-            batch, place = self.source.draw(current, batch, index=index)
-            learner = error_learner(self.algorithm)
-            state, metrics, error = learner.update_with_errors(state, batch, key=key)
-            return (state, self.source.learned(priorities, place, error)), metrics
+            learner, changing = carry
+            plan, key = xs
+            batch, place = buffer.draw(BufferState(state.held, changing), plan, index=index)
+            learner, metrics, error = self._update(learner, batch, key)
+            return (learner, buffer.learned(changing, place, error)), metrics
 
-        (algorithm_state, priorities), metrics = filter_scan(
-            update,
-            (algorithm_state, priorities_of(memory)),
-            (stack, jr.split(update_key, num_updates)),
+        (learner, changing), metrics = filter_scan(
+            update, (learner, state.changing), (plans, jr.split(update_key, num_updates))
         )
-        metrics = jax.tree.map(lambda m: jnp.mean(m, axis=0), metrics)
-        return algorithm_state, priorities, metrics
+        return learner, changing, jax.tree.map(lambda m: jnp.mean(m, axis=0), metrics)
+
+    def _update(self, state: PyTree, batch: PyTree, key: PRNGKeyArray) -> tuple[Any, Any, Any]:
+        if self.source.buffer.needs_errors:
+            return error_learner(self.learner).update_with_errors(state, batch, key=key)
+        state, metrics = self.learner.update(state, batch, key=key)
+        return state, metrics, None
 
     def iterate(
         self, state: TrainState, index: Int[Array, ""], key: PRNGKeyArray
     ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
-        """One iteration: gather, absorb, update."""
-        behaviour = self.algorithm.behaviour(state.algorithm)
-        gatherer, gathered = self.gather(state.gatherer, behaviour, index, key)
-        memory = self.source.absorb(state.memory, gathered, index=index)
-        algorithm_state, priorities, metrics = self.learn(
-            state.algorithm, memory, gathered, index, key
-        )
-        return TrainState(algorithm_state, gatherer, with_priorities(memory, priorities)), metrics
+        """One iteration: gather, add, update."""
+        behaviour = self.behaviour(state.learner)
+        collector, gathered = self.gather(state.collector, behaviour, index, key)
+        buffer = self.source.buffer.add(state.buffer, gathered, index=index)
+        learner, changing, metrics = self.learn(state.learner, buffer, gathered, index, key)
+        return TrainState(learner, collector, BufferState(buffer.held, changing)), metrics
 
     def chunk(
         self,
@@ -175,10 +171,10 @@ class Loop(eqx.Module):
             state = eqx.combine(dynamic, static)
             after, metrics = self.iterate(state, index, key)
             after, counted = eqx.filter(after, eqx.is_array), add_totals(totals, metrics, index)
-            if self.source.steps_per_gather is not None:
+            if self.source.collector.per_gather is not None:
                 return after, counted
             # Seeds take steps at their own pace here: one that has taken its share stands still.
-            going = state.gatherer.steps < total_steps
+            going = state.collector.progress < total_steps
             pick = lambda new, old: jax.tree.map(lambda a, b: select(going, a, b), new, old)
             return pick(after, dynamic), pick(counted, totals)
 
@@ -193,7 +189,9 @@ def select(choose: Bool[Array, ""], new: Array, old: Array) -> Array:
 
 def drained(state: TrainState) -> TrainState:
     """Forget the episodes that the last report counted."""
-    return eqx.tree_at(lambda s: s.gatherer.tally, state, state.gatherer.tally.drained())
+    return eqx.tree_at(
+        lambda s: s.collector.statistics, state, state.collector.statistics.drained()
+    )
 
 
 def no_totals(metrics: dict[str, Any]) -> Totals:

@@ -5,7 +5,7 @@ import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-from ..types import Replayed, Scalar, Transition
+from ...types import Replayed, Scalar, Transition
 
 
 def n_step(

@@ -1,5 +1,6 @@
 """Fresh experience from a fixed number of steps of environments written in JAX."""
 
+import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -9,14 +10,14 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Bool, Int, Key, PRNGKeyArray, PyTree
 
-from .. import validate
-from .._scan import filter_scan
-from ..envs.protocol import AbstractEnvironment
-from ..nn.policies import AbstractBehaviour
-from ..types import Transition
-from .episode_statistics import Tally, no_statistics
-from .fault import Fault, no_fault
-from .protocol import AbstractSource
+from ... import validate
+from ..._scan import filter_scan
+from ...envs.protocol import AbstractEnvironment
+from ...nn.policies import AbstractBehaviour
+from ...types import STEPS, StartRecord, Transition, Unit
+from ..episode_statistics import EpisodeStatistics, no_statistics
+from ..fault import Fault, no_fault
+from ..protocol import AbstractCollector
 
 
 class RolloutState(eqx.Module):
@@ -26,13 +27,13 @@ class RolloutState(eqx.Module):
     episode: Int[Array, " env"]
     env_state: PyTree
     observation: PyTree
-    memory: PyTree
-    steps: Int[Array, ""]
-    tally: Tally
+    carry: PyTree  # of the policy
+    progress: Int[Array, ""]
+    statistics: EpisodeStatistics
     fault: Fault
 
 
-class Rollout(AbstractSource):
+class Rollout(AbstractCollector):
     """`num_steps` of each of `num_envs` copies of `env`; batches have axes `(time, env)`.
 
     For on-policy algorithms: every transition is seen once, in order, right after it was gathered.
@@ -41,6 +42,7 @@ class Rollout(AbstractSource):
     env: AbstractEnvironment
     num_envs: int
     num_steps: int
+    record_start: bool = False  # in a `StartRecord`, for policies whose carry is large
 
     def __check_init__(self):
         validate.count("num_envs", self.num_envs)
@@ -51,12 +53,12 @@ class Rollout(AbstractSource):
         return False
 
     @property
-    def steps_per_gather(self) -> int:
-        return self.num_envs * self.num_steps
+    def unit(self) -> Unit:
+        return STEPS
 
     @property
-    def warmup(self) -> None:
-        return None
+    def per_gather(self) -> int:
+        return self.num_envs * self.num_steps
 
     def init(self, behaviour: AbstractBehaviour, *, key: PRNGKeyArray) -> RolloutState:
         env_key = jr.split(key, self.num_envs)
@@ -73,29 +75,20 @@ class Rollout(AbstractSource):
             no_fault(),
         )
 
-    def resume(self, state: Any, memory: Any, behaviour: AbstractBehaviour) -> tuple[Any, Any]:
+    def resume(self, state: Any, behaviour: AbstractBehaviour) -> Any:
         del behaviour
-        return state, memory
+        return state
 
     def gather(
         self, state: RolloutState, behaviour: AbstractBehaviour, *, key: PRNGKeyArray
     ) -> tuple[RolloutState, Transition]:
         step = lambda state, key: self._step(state, behaviour, key)
         after, rollout = filter_scan(step, state, jr.split(key, self.num_steps))
-        fault = state.fault.first(rollout, state.steps)
+        fault = state.fault.first(rollout, state.progress)
+        if self.record_start:
+            start = jax.tree.map(lambda x: x[None], state.carry)
+            rollout = dataclasses.replace(rollout, record=StartRecord(rollout.record, start))
         return eqx.tree_at(lambda s: s.fault, after, fault), rollout
-
-    def empty_memory(self, gathered: Transition) -> tuple[()]:
-        del gathered
-        return ()
-
-    def absorb(self, memory: tuple[()], gathered: Transition, *, index) -> tuple[()]:
-        del gathered, index
-        return memory
-
-    def batches(self, memory: tuple[()], gathered: Transition, *, index, key) -> Transition:
-        del memory, index, key
-        return jax.tree.map(lambda x: x[None], gathered)
 
     def _reset(self, env_key: PRNGKeyArray, episode: Int[Array, ""]) -> tuple[Any, Any]:
         return self.env.reset(jr.fold_in(env_key, episode))
@@ -103,7 +96,7 @@ class Rollout(AbstractSource):
     def _step(
         self, state: RolloutState, behaviour: AbstractBehaviour, key: PRNGKeyArray
     ) -> tuple[RolloutState, Transition]:
-        action, record, memory = behaviour.act(state.observation, state.memory, key=key)
+        action, record, carry = behaviour.act(state.observation, state.carry, key=key)
         env_state, out = jax.vmap(self.env.step)(state.env_state, action)
         transition = Transition(
             state.observation,
@@ -128,9 +121,9 @@ class Rollout(AbstractSource):
             episode,
             env_state,
             observation,
-            select(boundary, repeated(behaviour.initial_carry(), self.num_envs), memory),
-            state.steps + self.num_envs,
-            state.tally.add(out.reward, boundary),
+            select(boundary, repeated(behaviour.initial_carry(), self.num_envs), carry),
+            state.progress + self.num_envs,
+            state.statistics.add(out.reward, boundary),
             state.fault,
         )
         return after, transition
@@ -145,6 +138,6 @@ def select(choose: Bool[Array, " env"], new: PyTree, old: PyTree) -> PyTree:
     return jax.tree.map(pick, new, old)
 
 
-def repeated(memory: PyTree, num_envs: int) -> PyTree:
-    """One copy of `memory` an environment."""
-    return jax.tree.map(lambda x: jnp.broadcast_to(x[None], (num_envs, *x.shape)), memory)
+def repeated(carry: PyTree, num_envs: int) -> PyTree:
+    """One copy of `carry` an environment."""
+    return jax.tree.map(lambda x: jnp.broadcast_to(x[None], (num_envs, *x.shape)), carry)

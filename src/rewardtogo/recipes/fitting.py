@@ -1,40 +1,21 @@
-"""What every recipe is made from: networks that fit, and normalisation."""
+"""What every recipe is made from: networks that fit the environment, and normalisation."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, get_args
+from typing import get_args
 
 import gymnasium as gym
-from jaxtyping import PRNGKeyArray
 
 from .. import validate
 from ..algorithms.normalised import Normalised
 from ..algorithms.protocol import AnyAlgorithm
-from ..nn.build import Activation, Architecture, Initialisation, Std
+from ..nn.build import Architecture, Initialisation, Std
 from ..nn.policies import LOG_STD_RANGE
-from ..sources.protocol import AbstractSource
 from ..sources.task import AbstractTask
 from ..spaces import ACTION_MASK, action_mask
 from ..types import Scalar
-
-
-ANY_ACTIONS = (
-    gym.spaces.Discrete,
-    gym.spaces.MultiDiscrete,
-    gym.spaces.MultiBinary,
-    gym.spaces.Box,
-)
-"""What an algorithm takes that asks nothing of a policy but its log-probability."""
+from .base import NetworkRecipe
 
 
 _NO_STD = ("learned", 0.0)  # what the options are if nobody set them
-
-
-class Ingredients(NamedTuple):
-    """What `build_program` is given."""
-
-    algorithm: AnyAlgorithm
-    source: AbstractSource
-    models: Callable[[PRNGKeyArray], Any]
 
 
 def require_actions(
@@ -67,19 +48,15 @@ def require_std(std: str, initial_log_std: float, task: AbstractTask) -> None:
 
 
 def architecture(
-    task: AbstractTask,
-    hidden: tuple[int, ...],
-    activation: Activation,
-    conv_channels: tuple[int, ...] | None,
-    initialisation: Initialisation = "orthogonal",
+    recipe: NetworkRecipe, task: AbstractTask, initialisation: Initialisation = "orthogonal"
 ) -> Architecture:
     """Networks that fit the environment."""
     return Architecture(
         task.observation_space,
         task.action_space,
-        hidden,
-        activation,
-        conv_channels=conv_channels,
+        recipe.hidden,
+        recipe.activation,
+        conv_channels=recipe.conv_channels,
         initialisation=initialisation,
     )
 

@@ -8,11 +8,10 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from .. import validate
-from ..nn.policies import AbstractBehaviour
-from ..types import Scalar, Transition
-from .protocol import AbstractPrioritisedSource, PrioritisedMemory
-from .replay import Replay
+from ... import validate
+from ...types import Scalar, Transition
+from ..protocol import AbstractBuffer, BufferState
+from .replay import Replay, Ring
 from .sum_tree import SumTree, empty_tree, found, written
 
 
@@ -28,7 +27,7 @@ class Chance(eqx.Module):
     fine: Float[Array, "*updates batch"]
 
 
-class PrioritisedReplay(AbstractPrioritisedSource):
+class PrioritisedReplay(AbstractBuffer):
     r"""The ring of `replay`, whose steps are drawn in proportion to a priority:
 
     $$p_i = (|\delta_i| + \epsilon)^\alpha, \qquad P(i) = \frac{p_i}{\sum_j p_j}, \qquad
@@ -47,56 +46,42 @@ class PrioritisedReplay(AbstractPrioritisedSource):
     priority_offset: Scalar = 1e-6  # ε, in units of the error
     importance_exponent: Scalar = 0.4  # β at the first update
     importance_updates: int = 25_000
+    warmup_gathers: int = 0  # before the first update
 
     def __check_init__(self):
         validate.unit_interval("priority_exponent", self.priority_exponent)
         validate.positive("priority_offset", self.priority_offset)
         validate.unit_interval("importance_exponent", self.importance_exponent)
         validate.count("importance_updates", self.importance_updates)
+        validate.count("warmup_gathers", self.warmup_gathers, least=0)
 
     @property
-    def on_host(self) -> bool:
-        return self.replay.on_host
+    def needs_errors(self) -> bool:
+        return True
 
-    @property
-    def steps_per_gather(self) -> int:
-        return self.replay.steps_per_gather
+    def init(self, gathered: Transition) -> BufferState:
+        ring: Ring = self.replay.init(gathered).held
+        dtype = ring.steps.reward.dtype
+        tree = empty_tree(ring.steps.reward.size, dtype)
+        return BufferState(ring, Priorities(tree, jnp.ones((), dtype)))
 
-    @property
-    def warmup(self) -> tuple[AbstractBehaviour, int]:
-        return self.replay.warmup
-
-    def init(self, behaviour: Any, *, key: Any) -> Any:
-        return self.replay.init(behaviour, key=key)
-
-    def resume(
-        self, state: Any, memory: PrioritisedMemory, behaviour: Any
-    ) -> tuple[Any, PrioritisedMemory]:
-        state, steps = self.replay.resume(state, memory.steps, behaviour)
-        return state, PrioritisedMemory(steps, memory.priorities)
-
-    def gather(self, state: Any, behaviour: Any, *, key: Any) -> tuple[Any, Transition]:
-        return self.replay.gather(state, behaviour, key=key)
-
-    def empty_memory(self, gathered: Transition) -> PrioritisedMemory:
-        steps = self.replay.empty_memory(gathered)
-        dtype = steps.reward.dtype
-        tree = empty_tree(steps.reward.size, dtype)
-        return PrioritisedMemory(steps, Priorities(tree, jnp.ones((), dtype)))
-
-    def absorb(
-        self, memory: PrioritisedMemory, gathered: Transition, *, index: Int[Array, ""]
-    ) -> PrioritisedMemory:
-        steps, greatest = memory.steps, memory.priorities.greatest
-        first = self.replay.first_row(steps, index) * steps.reward.shape[1]
+    def add(
+        self, state: BufferState, gathered: Transition, *, index: Int[Array, ""]
+    ) -> BufferState:
+        ring, greatest = state.held, state.changing.greatest
+        first = ring.first_row(index) * ring.steps.reward.shape[1]
         place = first + jnp.arange(gathered.reward.size)
-        tree = written(memory.priorities.tree, place, jnp.broadcast_to(greatest, place.shape))
-        steps = self.replay.absorb(steps, gathered, index=index)
-        return PrioritisedMemory(steps, Priorities(tree, greatest))
+        tree = written(state.changing.tree, place, jnp.broadcast_to(greatest, place.shape))
+        ring = self.replay.add(BufferState(ring), gathered, index=index).held
+        return BufferState(ring, Priorities(tree, greatest))
 
-    def batches(
+    def interrupted(self, state: BufferState, progress: Any) -> BufferState:
+        ring = self.replay.interrupted(BufferState(state.held), progress).held
+        return BufferState(ring, state.changing)
+
+    def plan(
         self,
-        memory: PrioritisedMemory,
+        state: BufferState,
         gathered: Transition,
         *,
         index: Int[Array, ""],
@@ -106,17 +91,17 @@ class PrioritisedReplay(AbstractPrioritisedSource):
         return Chance(*jr.uniform(key, shape, gathered.reward.dtype))
 
     def draw(
-        self, memory: PrioritisedMemory, chance: Chance, *, index: Int[Array, ""]
+        self, state: BufferState, plan: Chance, *, index: Int[Array, ""]
     ) -> tuple[Transition, Int[Array, " batch"]]:
-        steps, tree = memory.steps, memory.priorities.tree
-        size, num_envs = chance.coarse.size, steps.reward.shape[1]
+        ring, tree = state.held, state.changing.tree
+        size, num_envs = plan.coarse.size, ring.steps.reward.shape[1]
         part = tree.total / size
-        place = found(tree, jnp.arange(size) * part + chance.coarse * part, chance.fine)
+        place = found(tree, jnp.arange(size) * part + plan.coarse * part, plan.fine)
         row, env = place // num_envs, place % num_envs
-        batch = self.replay.looked_up(steps, row, env, index=index)
+        batch = self.replay.looked_up(ring, row, env, index=index)
         weight = importance_weights(
             tree.weight[place] / tree.total,
-            self.replay.num_filled(steps, index),
+            ring.num_filled(index),
             exponent=self.exponent(index),
         )
         weighted = eqx.tree_at(lambda t: t.record.weight, batch, weight / jnp.max(weight))
@@ -125,17 +110,17 @@ class PrioritisedReplay(AbstractPrioritisedSource):
         return lax.optimization_barrier((weighted, place))
 
     def learned(
-        self, priorities: Priorities, place: Int[Array, " batch"], error: Float[Array, " batch"]
+        self, changing: Priorities, place: Int[Array, " batch"], error: Float[Array, " batch"]
     ) -> Priorities:
         # A step that came twice has one error: both are from the same networks.
         priority = (jnp.abs(error) + self.priority_offset) ** self.priority_exponent
-        priority = priority.astype(priorities.greatest.dtype)
-        greatest = jnp.maximum(priorities.greatest, jnp.max(priority))
-        return Priorities(written(priorities.tree, place, priority), greatest)
+        priority = priority.astype(changing.greatest.dtype)
+        greatest = jnp.maximum(changing.greatest, jnp.max(priority))
+        return Priorities(written(changing.tree, place, priority), greatest)
 
     def exponent(self, index: Int[Array, ""]) -> Float[Array, ""]:
         """β in gather `index`."""
-        updates = (index - self.warmup[1]) * self.replay.num_updates
+        updates = (index - self.warmup_gathers) * self.replay.num_updates
         done = jnp.clip(updates / self.importance_updates, 0.0, 1.0)
         return self.importance_exponent + (1.0 - self.importance_exponent) * done
 

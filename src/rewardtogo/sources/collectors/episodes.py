@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Int, Key, PRNGKeyArray
 
-from .. import validate
-from .._scan import filter_scan
-from ..envs.protocol import AbstractEnvironment
-from ..nn.policies import AbstractBehaviour
-from ..types import EpisodeBatch, Transition
-from .episode_statistics import Tally, no_statistics
-from .fault import Fault, no_fault
-from .protocol import AbstractSource
+from ... import validate
+from ..._scan import filter_scan
+from ...envs.protocol import AbstractEnvironment
+from ...nn.policies import AbstractBehaviour
+from ...types import STEPS, EpisodeBatch, Transition, Unit
+from ..episode_statistics import EpisodeStatistics, no_statistics
+from ..fault import Fault, no_fault
+from ..protocol import AbstractCollector
 from .rollout import repeated, select
 
 
@@ -24,12 +24,12 @@ class EpisodesState(eqx.Module):
 
     env_key: Key[Array, " episode"]
     gathers: Int[Array, ""]
-    steps: Int[Array, ""]
-    tally: Tally
+    progress: Int[Array, ""]
+    statistics: EpisodeStatistics
     fault: Fault
 
 
-class Episodes(AbstractSource):
+class Episodes(AbstractCollector):
     """`num_episodes` episodes from s₀ ∼ μ₀ to their end, or to `max_steps` steps, which truncates.
 
     For estimators that need whole returns (REINFORCE). A gather takes as long as the longest
@@ -49,11 +49,11 @@ class Episodes(AbstractSource):
         return False
 
     @property
-    def steps_per_gather(self) -> None:
-        return None
+    def unit(self) -> Unit:
+        return STEPS
 
     @property
-    def warmup(self) -> None:
+    def per_gather(self) -> None:
         return None
 
     def init(self, behaviour: AbstractBehaviour, *, key: PRNGKeyArray) -> EpisodesState:
@@ -67,38 +67,38 @@ class Episodes(AbstractSource):
             no_fault(),
         )
 
-    def resume(self, state: Any, memory: Any, behaviour: AbstractBehaviour) -> tuple[Any, Any]:
+    def resume(self, state: Any, behaviour: AbstractBehaviour) -> Any:
         del behaviour
-        return state, memory
+        return state
 
     def gather(
         self, state: EpisodesState, behaviour: AbstractBehaviour, *, key: PRNGKeyArray
     ) -> tuple[EpisodesState, EpisodeBatch]:
         reset = lambda key: self.env.reset(jr.fold_in(key, state.gathers))
         env_state, observation = jax.vmap(reset)(state.env_key)
-        memory = repeated(behaviour.initial_carry(), self.num_episodes)
+        carry = repeated(behaviour.initial_carry(), self.num_episodes)
         alive = jnp.ones(self.num_episodes, bool)
 
-        def step(carry, xs):
-            env_state, observation, memory, alive, tally = carry
+        def step(going, xs):
+            env_state, observation, carry, alive, statistics = going
             time, key = xs
-            action, record, memory = behaviour.act(observation, memory, key=key)
+            action, record, carry = behaviour.act(observation, carry, key=key)
             after, out = jax.vmap(self.env.step)(env_state, action)
             transition = self._transition(observation, action, record, out, alive, time)
             ended = transition.boundary & alive
             reward = jnp.where(alive, out.reward, 0)
-            tally = select(alive, tally.add(reward, ended), tally)
+            statistics = select(alive, statistics.add(reward, ended), statistics)
             env_state, observation = select(
                 alive, (after, out.observation), (env_state, observation)
             )
-            return (env_state, observation, memory, alive & ~ended, tally), (transition, alive)
+            return (env_state, observation, carry, alive & ~ended, statistics), (transition, alive)
 
-        carry = (env_state, observation, memory, alive, state.tally)
+        going = (env_state, observation, carry, alive, state.statistics)
         xs = (jnp.arange(self.max_steps), jr.split(key, self.max_steps))
-        (*_, tally), (transition, mask) = filter_scan(step, carry, xs)
-        fault = state.fault.first(transition, state.steps, mask=mask)
-        steps = state.steps + mask.sum(dtype=jnp.int32)
-        after = EpisodesState(state.env_key, state.gathers + 1, steps, tally, fault)
+        (*_, statistics), (transition, mask) = filter_scan(step, going, xs)
+        fault = state.fault.first(transition, state.progress, mask=mask)
+        progress = state.progress + mask.sum(dtype=jnp.int32)
+        after = EpisodesState(state.env_key, state.gathers + 1, progress, statistics, fault)
         return after, EpisodeBatch(transition, mask)
 
     def _transition(self, observation, action, record, out, alive, time) -> Transition:
@@ -112,15 +112,3 @@ class Episodes(AbstractSource):
             out.truncated | cut,
             record,
         )
-
-    def empty_memory(self, gathered: EpisodeBatch) -> tuple[()]:
-        del gathered
-        return ()
-
-    def absorb(self, memory: tuple[()], gathered: EpisodeBatch, *, index) -> tuple[()]:
-        del gathered, index
-        return memory
-
-    def batches(self, memory: tuple[()], gathered: EpisodeBatch, *, index, key) -> EpisodeBatch:
-        del memory, index, key
-        return jax.tree.map(lambda x: x[None], gathered)
