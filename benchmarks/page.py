@@ -36,7 +36,12 @@ def write(path: Path, records: Sequence[Record], grown: Record | None) -> None:
 
 def terminal(records: Sequence[Record]) -> str:
     """The first table of the page in columns."""
-    lines = [HEADINGS, *(line for record in records for line in _lines(record, record["key"]))]
+    return columns(HEADINGS, [line for record in records for line in _lines(record, record["key"])])
+
+
+def columns(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table for a terminal."""
+    lines = [headings, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     padded = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
     return "\n".join(padded)

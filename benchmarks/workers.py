@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,40 @@ ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "benchmarks" / "results" / "logs"
 
 
+class WorkerFailed(RuntimeError):
+    """A worker ended where it should have answered, or could not be started."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A checkout of this repository: its workers of `ours` run against its own sources."""
+
+    name: str
+    root: Path
+    cache: Path | None = None  # of compiled programs, in place of the user's
+
+    def line(self, program: str, *, portable: bool) -> list[str]:
+        """What starts one of `ours`: this tree's own, or a portable one of the working tree."""
+        ours = Path("benchmarks", "ours", f"{program}.py")
+        if (self.root / ours).is_file():
+            return [sys.executable, "-m", f"benchmarks.ours.{program}"]
+        if not portable:
+            raise WorkerFailed(f"{self.name} has no {ours}.")
+        # -P: what it imports of `benchmarks` is to come from this tree, not from its own folder.
+        return [sys.executable, "-P", str(ROOT / ours)]
+
+    def environment(self) -> dict[str, str]:
+        """The process's variables, with this tree's packages before any installed ones."""
+        variables = _environment()
+        variables["PYTHONPATH"] = f"{self.root / 'src'}{os.pathsep}{self.root}"
+        if self.cache is not None:
+            variables["XDG_CACHE_HOME"] = str(self.cache)
+        return variables
+
+
+HERE = Tree("ours", ROOT)
+
+
 @dataclass(frozen=True)
 class Command:
     """A worker's program: one of `ours`, or one of `peers` in its own environment."""
@@ -25,38 +58,37 @@ class Command:
     peers: str | None = None  # whose environment: `jax`, `torch`, `exact`, `mushroom`; None is ours
     arguments: tuple[str, ...] = ()
     quick: tuple[str, ...] = ()  # in place of the program's own size of a repetition
+    portable: bool = False  # of ours: it runs in a tree that lacks it too
 
     @property
     def folder(self) -> Path:
         """The peers' environment."""
         return ROOT / f".venv-peers-{self.peers}"
 
-    def line(self, *, quick: bool) -> list[str]:
-        """What to start."""
+    def line(self, *, quick: bool, tree: Tree = HERE) -> list[str]:
+        """What to start; `tree` says whose, where it is one of ours."""
         arguments = [*self.arguments, *(self.quick if quick else ())]
         if self.peers is None:
-            return [sys.executable, "-m", f"benchmarks.ours.{self.program}", *arguments]
+            return [*tree.line(self.program, portable=self.portable), *arguments]
         program = ROOT / "benchmarks" / "peers" / f"{self.program}.py"
         return [str(self.folder / "bin" / "python"), str(program), *arguments]
-
-
-class WorkerFailed(RuntimeError):
-    """A worker ended where it should have answered."""
 
 
 class Worker:
     """A running worker, started and waited for until it is ready; leave it by `with`."""
 
-    def __init__(self, command: Command, *, quick: bool) -> None:
+    def __init__(self, command: Command, *, quick: bool, tree: Tree = HERE) -> None:
         self.command = command
+        line = command.line(quick=quick, tree=tree)
         LOGS.mkdir(parents=True, exist_ok=True)
         arguments = "".join(a for a in command.arguments if a.isalnum())
-        self._log = LOGS / f"{command.peers or 'ours'}-{command.program}{arguments}.log"
+        whose = (command.peers or tree.name).replace(" ", "-")
+        self._log = LOGS / f"{whose}-{command.program}{arguments}.log"
         with open(self._log, "w") as log:
             self._process = subprocess.Popen(
-                command.line(quick=quick),
-                cwd=ROOT,
-                env=_environment(),
+                line,
+                cwd=tree.root,
+                env=_environment() if command.peers else tree.environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -116,7 +148,7 @@ class Worker:
         )
 
 
-def _environment() -> Mapping[str, str]:
+def _environment() -> dict[str, str]:
     """Ours, without what would set one worker's compiler or threads from outside."""
     foreign = ("JAX_", "XLA_", "OMP_", "MKL_", "OPENBLAS_")
     return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
