@@ -83,7 +83,10 @@ def test_an_algorithm_on_the_wrong_actions(algorithm, place, words):
         (
             "reinforce",
             CARTPOLE,
-            {"num_episodes": 1, "algorithm": rtg.REINFORCE(baseline=rtg.Baseline.OPTIMAL)},
+            {
+                "num_episodes": 1,
+                "algorithm": rtg.REINFORCE(baseline=rtg.algorithms.Baseline.OPTIMAL),
+            },
             "at least 2",
         ),
         ("a2c", CARTPOLE, {"num_envs": 0}, "`num_envs`.*got 0"),
@@ -180,7 +183,7 @@ def test_an_episode_needs_a_limit_for_reinforce():
     dataclasses.replace(RECIPES["reinforce"](), max_episode_steps=20).build(place)
 
 
-@pytest.mark.parametrize("baseline", rtg.Baseline, ids=lambda b: b.value)
+@pytest.mark.parametrize("baseline", rtg.algorithms.Baseline, ids=lambda b: b.value)
 def test_reinforce_is_given_what_its_baseline_needs(baseline):
     """And keeps nothing beside the policy where the baseline remembers nothing."""
     recipe = rtg.REINFORCERecipe(algorithm=rtg.REINFORCE(baseline=baseline), max_episode_steps=30)
@@ -189,10 +192,10 @@ def test_reinforce_is_given_what_its_baseline_needs(baseline):
         lambda key: ingredients.learner.init(ingredients.models(key)), jax.random.key(0)
     )
     kept = {
-        rtg.Baseline.PAST_MEAN: [(), ()],
-        rtg.Baseline.PAST_MEAN_BY_TIME: [(30,), ()],
+        rtg.algorithms.Baseline.PAST_MEAN: [(), ()],
+        rtg.algorithms.Baseline.PAST_MEAN_BY_TIME: [(30,), ()],
     }.get(baseline, [])
-    if baseline is not rtg.Baseline.LEARNED:
+    if baseline is not rtg.algorithms.Baseline.LEARNED:
         assert [leaf.shape for leaf in jax.tree.leaves(state.baseline)] == kept
     else:
         assert state.baseline.model.value.layers[0].weight.shape == (4, 64)

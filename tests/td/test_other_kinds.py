@@ -5,18 +5,18 @@ import sys
 
 
 CALLS = {
-    "rtg.QLearning(step_size=0.1)": "`step_size` must be one of ConstantStepSize, PolynomialStep",
-    "rtg.Sarsa(exploration=0.1)": "`exploration` must be one of EpsilonGreedyExploration, Boltz",
-    "rtg.TD0(step_size='fast')": "`step_size` must be a number; got 'fast'.",
-    "rtg.MonteCarlo(visits='every')": "`visits` must be one of Visits.FIRST, Visits.EVERY; got 'e",
-    "rtg.TDLambda(trace='dutch')": "`trace` must be one of Trace.ACCUMULATING, ",
-    "rtg.control('Chain', rtg.QLearning())": "`problem` must be one of Problem; got 'Chain'.",
-    "rtg.control(chain.mdp, rtg.QLearning())": "`problem` is an MDP, a SuccessorMDP: give a Prob",
-    "rtg.control(chain, rtg.QLearning)": "`method` must be one of QLearning, ",
-    "rtg.control(chain, rtg.QLearning(), steps='5')": "`steps` must be a whole number, at least 1",
-    "rtg.predict(rtg.TD0(), chain, even, step_sizes=[0.1])": "`mdp` is the problem 'Chain': give",
-    "rtg.predict(rtg.TD0(), chain.mdp, even, step_sizes=0.1)": "`step_sizes` must be a list of at",
-    "rtg.predict(rtg.TD0, chain.mdp, even, step_sizes=[0.1])": "`method` must be one of TD0, ",
+    "rtg.td.QLearning(step_size=0.1)": "`step_size` must be one of ConstantStepSize, PolynomialSte",
+    "rtg.td.Sarsa(exploration=0.1)": "`exploration` must be one of EpsilonGreedyExploration, Boltz",
+    "rtg.td.TD0(step_size='fast')": "`step_size` must be a number; got 'fast'.",
+    "rtg.td.MonteCarlo(visits='every')": "`visits` must be one of Visits.FIRST, Visits.EVERY; got ",
+    "rtg.td.TDLambda(trace='dutch')": "`trace` must be one of Trace.ACCUMULATING, ",
+    "rtg.control('Chain', rtg.td.QLearning())": "`problem` must be one of Problem; got 'Chain'.",
+    "rtg.control(chain.mdp, rtg.td.QLearning())": "`problem` is an MDP, a SuccessorMDP: give a Pro",
+    "rtg.control(chain, rtg.td.QLearning)": "`method` must be one of QLearning, ",
+    "rtg.control(chain, rtg.td.QLearning(), steps='5')": "`steps` must be a whole number, at least",
+    "rtg.predict(rtg.td.TD0(), chain, even, step_sizes=[0.1])": "`mdp` is the problem 'Chain': giv",
+    "rtg.predict(rtg.td.TD0(), chain.mdp, even, step_sizes=0.1)": "`step_sizes` must be a list of ",
+    "rtg.predict(rtg.td.TD0, chain.mdp, even, step_sizes=[0.1])": "`method` must be one of TD0, ",
 }
 PROGRAM = """
 import rewardtogo as rtg

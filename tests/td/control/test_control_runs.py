@@ -109,7 +109,7 @@ def test_the_seed_says_it_all():
         (
             # As users call it, whose types nothing checks.
             lambda: inspect.unwrap(control)(problem("Chain").mdp, QLearning()),
-            r"`problem` is an MDP, .*: give a Problem, `rtg.problem\(name\)` or `rtg.Problem",
+            r"`problem` is an MDP, .*: give a Problem, `rtg.problem\(name\)` or `rtg.tabular.Pro",
         ),
         (lambda: control(problem("Chain"), QLearning(), steps=0), "`steps`.*got 0"),
         (lambda: control(problem("Chain"), QLearning(), steps=2**31), "`steps` must be below 2"),

@@ -135,7 +135,7 @@ def control(
     if isinstance(problem, AbstractMDP):
         raise ValueError(
             f"`problem` is an MDP, a {type(problem).__name__}: give a Problem, `rtg.problem(name)` "
-            "or `rtg.Problem(name=..., mdp=mdp, source=...)`."
+            "or `rtg.tabular.Problem(name=..., mdp=mdp, source=...)`."
         )
     validate.instance("problem", problem, Problem)
     validate.instance("method", method, AbstractControl)
