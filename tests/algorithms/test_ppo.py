@@ -12,7 +12,7 @@ from algorithms.batches import CONTINUOUS, DISCRETE, networks, random_batch
 from rewardtogo.algorithms.minibatches import shuffled_rows
 from rewardtogo.algorithms.ppo import PPO, AdvantageScale, Objective, Sample, adapted
 from rewardtogo.estimators.diagnostics import explained_variance
-from rewardtogo.nn.actor_critic import AbstractActorCritic, ActingRecord, ActorCritic
+from rewardtogo.nn.actor_critic import ActingRecord, ActorCritic, SteppedActorCritic
 from rewardtogo.nn.distributions import Categorical
 
 
@@ -222,7 +222,7 @@ def test_advantages_of_the_whole_rollout_are_standardised_once(problem):
     assert np.allclose(whole.loss(models, part, 0.0)[1]["train/policy_gradient_loss"], kept)
 
 
-class OneNumber(AbstractActorCritic):
+class OneNumber(SteppedActorCritic):
     """Two actions, the first of probability σ(x); the value is 0."""
 
     x: Any

@@ -14,7 +14,7 @@ from rewardtogo.algorithms.minibatches import shuffled_sequences
 from rewardtogo.algorithms.ppo import PPO, AdvantageScale, recall
 from rewardtogo.envs.classic.cartpole import CartPole
 from rewardtogo.envs.wrappers import TimeLimit
-from rewardtogo.nn.actor_critic import AbstractActorCritic
+from rewardtogo.nn.actor_critic import SteppedActorCritic
 from rewardtogo.nn.distributions import Categorical
 from rewardtogo.recipes import PPORecipe
 from rewardtogo.sources.collectors.rollout import Rollout
@@ -23,7 +23,7 @@ from rewardtogo.sources.collectors.rollout import Rollout
 TIME, ENVS, LIMIT = 24, 3, 10
 
 
-class Summing(AbstractActorCritic):
+class Summing(SteppedActorCritic):
     """Every number depends on all that was observed in the episode, and on how long ago."""
 
     decay: Float[Array, ""]

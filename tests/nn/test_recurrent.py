@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from quick_compiles import quick_compiles  # noqa: F401
-from rewardtogo.nn.actor_critic import Actor, unroll
+from rewardtogo.nn.actor_critic import Actor
 from rewardtogo.nn.build import Architecture
 from rewardtogo.nn.recurrent import GRU, gru, recurrent_actor_critic
 
@@ -115,7 +115,7 @@ def test_two_episodes_in_one_sequence_are_the_two_apart(x64):
     boundary = jnp.arange(7)[:, None] == jnp.asarray(border)[None]
     first = jr.uniform(jr.key(4), (2, 6), minval=-1.0)  # the middle of an episode
     distribution: Any
-    distribution, value, after = unroll(built, observation, first, boundary)
+    distribution, value, after = built.unroll(observation, first, boundary)
     for env, last in enumerate(border):
         whole = [observation[: last + 1, env], observation[last + 1 :, env]]
         parts = [
@@ -135,7 +135,7 @@ def test_no_gradient_crosses_a_border(x64):
     boundary = jnp.array([False, True, False, False])
 
     def last_value(observation):
-        return unroll(built, observation, built.initial_carry(), boundary)[1][-1]
+        return built.unroll(observation, built.initial_carry(), boundary)[1][-1]
 
     gradient = jax.grad(last_value)(jr.normal(jr.key(5), (4, 3)))
     assert not np.any(gradient[:2]) and np.all(np.any(gradient[2:] != 0, axis=1))

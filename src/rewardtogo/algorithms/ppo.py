@@ -1,5 +1,6 @@
 """Proximal policy optimisation. Schulman et al. (2017); with GAE, (2016)."""
 
+import dataclasses
 import enum
 from typing import Any
 
@@ -17,12 +18,12 @@ from ..estimators.normalise import standardise
 from ..estimators.returns import generalised_advantage
 from ..losses.policy_gradient import clipped_surrogate, importance_weighted
 from ..losses.value import clipped_value_error, squared_error
-from ..nn.actor_critic import AbstractActorCritic, Actor, CarryBehaviour, unroll
+from ..nn.actor_critic import AbstractActorCritic, ActingRecord, Actor, CarryBehaviour
 from ..nn.distributions import AbstractEntropicDistribution
 from ..optim.diagnostics import gradient_signal_to_noise
 from ..optim.schedule import annealed
 from ..optim.trainable import Trainable, descend, stepped_if, trainable
-from ..types import Metrics, Scalar, Transition
+from ..types import Metrics, Scalar, StartRecord, Transition
 from .minibatches import shuffled_rows, shuffled_sequences
 from .protocol import AbstractAlgorithm
 
@@ -53,7 +54,7 @@ class Sample(eqx.Module):
     observation: Any
     action: Shaped[Array, "..."]
     boundary: Bool[Array, "*batch"]
-    carry: Any  # before the step
+    carry: Any  # before each step, or before the first alone: `[1, env, ...]`
     old: AbstractEntropicDistribution
     old_log_prob: Float[Array, "*batch"]
     old_value: Float[Array, "*batch"]
@@ -137,7 +138,8 @@ class PPO(AbstractAlgorithm[AbstractActorCritic, PPOState, Transition]):
         return PPOState(learning, jnp.asarray(self.initial_kl_coef, dtype))
 
     def behaviour(self, state: PPOState) -> CarryBehaviour:
-        return CarryBehaviour(Actor(state.trainable.model))
+        model = state.trainable.model
+        return CarryBehaviour(Actor(model), keep_carry=not model.large_carry)
 
     def policy(self, state: PPOState) -> Actor:
         return Actor(state.trainable.model)
@@ -164,10 +166,7 @@ class PPO(AbstractAlgorithm[AbstractActorCritic, PPOState, Transition]):
 
     def score(self, model: AbstractActorCritic, rollout: Transition) -> Sample:
         """Advantages and value targets under the model that the rollout was gathered with."""
-        carry = rollout.record.carry
-        old, value, after = model(rollout.observation, carry)
-        # The true successor is seen with the memory of its own episode, whatever began after it.
-        _, next_value, _ = model(rollout.next_observation, after)
+        acted, carry, old, value, next_value = _judged(model, rollout)
         advantage = generalised_advantage(
             rollout.reward,
             value,
@@ -184,7 +183,7 @@ class PPO(AbstractAlgorithm[AbstractActorCritic, PPOState, Transition]):
             rollout.boundary,
             carry,
             old,
-            rollout.record.log_prob,
+            acted.log_prob,
             value,
             standardise(advantage) if whole else advantage,
             value + advantage,
@@ -195,10 +194,14 @@ class PPO(AbstractAlgorithm[AbstractActorCritic, PPOState, Transition]):
     ) -> tuple[Trainable[AbstractActorCritic], Metrics]:
         """Take the steps on a rollout; metrics are means over the minibatches looked at."""
         flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), samples)
+        starts = [x.shape[0] for x in jax.tree.leaves(samples.carry)][:1] == [1]
 
-        def step(carry, rows):
-            trainable, going = carry
+        def step(before, rows):
+            trainable, going = before
             minibatch = jax.tree.map(lambda x: x[rows], flat)
+            if starts:  # of a sequence only the first carry is there: the others are not looked up
+                carry = jax.tree.map(lambda x: x[rows[:1]], flat.carry)
+                minibatch = dataclasses.replace(minibatch, carry=carry)
             stepped, metrics = descend(
                 self.loss, trainable, self.optimiser, minibatch, state.kl_coef
             )
@@ -222,6 +225,11 @@ class PPO(AbstractAlgorithm[AbstractActorCritic, PPOState, Transition]):
         if not jax.tree.leaves(samples.carry):
             return shuffled_rows(key, size=time * envs, **passes)
         length = self.sequence_length or time
+        if jax.tree.leaves(samples.carry)[0].shape[0] == 1 and length != time:
+            raise ValueError(
+                f"`sequence_length` ({length}) must be a whole rollout, {time}, where the policy's "
+                "memory is kept at its start only."
+            )
         return shuffled_sequences(key, time=time, envs=envs, length=length, **passes)
 
     def loss(
@@ -277,8 +285,28 @@ def recall(
     Axes are `[time, *batch]` where there is a memory, and any where there is none.
     """
     first = jax.tree.map(lambda x: x[0], batch.carry)
-    distribution, value, _ = unroll(model, batch.observation, first, batch.boundary)
+    distribution, value, _ = model.unroll(batch.observation, first, batch.boundary)
     return distribution, value
+
+
+def _judged(
+    model: AbstractActorCritic, rollout: Transition
+) -> tuple[ActingRecord, Any, AbstractEntropicDistribution, Array, Array]:
+    """What was written down of acting, carries, and the model's distributions and values anew.
+
+    The true successor is seen with the memory of its own episode, whatever began after it.
+    """
+    record = rollout.record
+    if isinstance(record, StartRecord):
+        first = jax.tree.map(lambda x: x[0], record.start)
+        old, value, after = model.unroll(rollout.observation, first, rollout.boundary)
+        next_value = model.next_values(rollout.next_observation, after)
+        return record.step, record.start, old, value, next_value
+    if model.large_carry:
+        raise ValueError("the policy's memory is large: gather with `record_start`.")
+    old, value, after = model(rollout.observation, record.carry)
+    _, next_value, _ = model(rollout.next_observation, after)
+    return record, record.carry, old, value, next_value
 
 
 # Where doubling and halving stop: from 0 or infinity they would never come back.

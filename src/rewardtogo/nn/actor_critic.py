@@ -31,8 +31,59 @@ class AbstractActorCritic(eqx.Module):
     def initial_carry(self) -> Any:
         """What is remembered at the first step of an episode."""
 
+    @property
+    @abc.abstractmethod
+    def large_carry(self) -> bool:
+        """Whether what is remembered is too large to be written down at every step."""
 
-class ActorCritic(AbstractActorCritic):
+    @abc.abstractmethod
+    def unroll(
+        self, observation: Any, carry: Any, boundary: Bool[Array, "time *batch"]
+    ) -> tuple[AbstractEntropicDistribution, Float[Array, "time *batch"], Any]:
+        """Distributions, values and what is remembered of each step, along the first axis.
+
+        `carry` is the one before the first step, `[*batch, ...]`; what is remembered begins anew
+        after each boundary. A model may go step by step, or over all steps at once. What is
+        returned last is for `next_values` alone.
+        """
+
+    @abc.abstractmethod
+    def next_values(self, next_observation: Any, after: Any) -> Float[Array, "time *batch"]:
+        """The values of the true successors, seen with what `unroll` remembered of their steps."""
+
+
+class SteppedActorCritic(AbstractActorCritic):
+    """One whose carry is small: it is unrolled step by step, and its carries are kept."""
+
+    @property
+    def large_carry(self) -> bool:
+        return False
+
+    def unroll(
+        self, observation: Any, carry: Any, boundary: Bool[Array, "time *batch"]
+    ) -> tuple[AbstractEntropicDistribution, Float[Array, "time *batch"], Any]:
+        """The memories after each step come last: they have seen it, and are not restarted."""
+        if not jax.tree.leaves(carry):
+            return self(observation, carry)  # nothing goes from step to step: all at once
+        initial = self.initial_carry()
+
+        def step(carry, row):
+            observation, boundary = row
+            distribution, value, after = self(observation, carry)
+
+            def restarted(fresh, after):
+                return jnp.where(boundary.reshape(*boundary.shape, *[1] * fresh.ndim), fresh, after)
+
+            return jax.tree.map(restarted, initial, after), (distribution, value, after)
+
+        return filter_scan(step, carry, (observation, boundary))[1]
+
+    def next_values(self, next_observation: Any, after: Any) -> Float[Array, "time *batch"]:
+        """The true successor is judged with the memory of its own step, also of a truncated one."""
+        return self(next_observation, after)[1]
+
+
+class ActorCritic(SteppedActorCritic):
     """Two networks that share nothing."""
 
     actor: EntropicPolicy
@@ -71,47 +122,20 @@ class ActingRecord(NamedTuple):
 
 
 class CarryBehaviour(AbstractBehaviour):
-    """Draws from the policy; writes down log π(a | s) and the memory that the draw was made with.
+    """Draws from the policy; writes down log π(a | s) and the carry that the draw was made with.
 
-    Where nothing is remembered, log π is all that is stored.
+    Where nothing is remembered, or the carry is not to be kept, log π is all that is stored.
     """
 
     policy: AbstractPolicy
+    keep_carry: bool = True
 
     def act(
         self, observation: Any, carry: Any, *, key: PRNGKeyArray
     ) -> tuple[Array, ActingRecord, Any]:
         distribution, after = self.policy(observation, carry)
         action, log_prob = distribution.sample_and_log_prob(key)
-        return action, ActingRecord(log_prob, carry), after
+        return action, ActingRecord(log_prob, carry if self.keep_carry else ()), after
 
     def initial_carry(self) -> Any:
         return self.policy.initial_carry()
-
-
-def unroll(
-    model: AbstractActorCritic,
-    observation: Any,
-    carry: Any,
-    boundary: Bool[Array, "time *batch"],
-) -> tuple[AbstractEntropicDistribution, Float[Array, "time *batch"], Any]:
-    """Distributions, values and the memories after each step, along the first axis.
-
-    A memory restarts after each boundary, as it did while the steps were gathered. `carry` is
-    the one before the first step, `[*batch, ...]`. The memory returned for a step has seen that
-    step, and is not restarted: with it the true successor is judged, also of a truncated step.
-    """
-    if not jax.tree.leaves(carry):
-        return model(observation, carry)  # nothing goes from step to step: all at once
-    initial = model.initial_carry()
-
-    def step(carry, row):
-        observation, boundary = row
-        distribution, value, after = model(observation, carry)
-
-        def restarted(fresh, after):
-            return jnp.where(boundary.reshape(*boundary.shape, *[1] * fresh.ndim), fresh, after)
-
-        return jax.tree.map(restarted, initial, after), (distribution, value, after)
-
-    return filter_scan(step, carry, (observation, boundary))[1]

@@ -52,6 +52,20 @@ class MaskedActorCritic(AbstractActorCritic):
     def initial_carry(self) -> Any:
         return self.model.initial_carry()
 
+    @property
+    def large_carry(self) -> bool:
+        return self.model.large_carry
+
+    def unroll(
+        self, observation: Any, carry: Any, boundary: Bool[Array, "time *batch"]
+    ) -> tuple[AbstractEntropicDistribution, Float[Array, "time *batch"], Any]:
+        distribution, value, after = self.model.unroll(observation, carry, boundary)
+        choices = cast(Categorical | MultiCategorical, distribution)
+        return choices.only(_allowed(observation, self.mask)), value, after
+
+    def next_values(self, next_observation: Any, after: Any) -> Float[Array, "time *batch"]:
+        return self.model.next_values(next_observation, after)
+
 
 def masked(model: AbstractActorCritic, space: gym.Space) -> AbstractActorCritic:
     """`model`, held to the mask of the observations of `space` where they have one."""

@@ -11,7 +11,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .actor_critic import AbstractActorCritic
+from .actor_critic import SteppedActorCritic
 from .build import Architecture, Std
 from .distributions import AbstractEntropicDistribution
 from .encoders import AbstractEncoder
@@ -64,7 +64,7 @@ def gru(inputs: int, size: int, *, key: PRNGKeyArray, dtype: Any = jnp.float32) 
     )
 
 
-class RecurrentActorCritic(AbstractActorCritic):
+class RecurrentActorCritic(SteppedActorCritic):
     """A trunk, one GRU, and two heads that read what it remembers.
 
     Policy and value share the memory. What is worth remembering shows in the error of the value

@@ -8,7 +8,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .actor_critic import AbstractActorCritic
+from .actor_critic import SteppedActorCritic
 from .build import Architecture, Std
 from .distributions import AbstractEntropicDistribution
 from .encoders import AbstractEncoder
@@ -16,7 +16,7 @@ from .policies import EntropicPolicy
 from .values import StateValue
 
 
-class SharedActorCritic(AbstractActorCritic):
+class SharedActorCritic(SteppedActorCritic):
     """Two heads, both of which read what the trunk makes of the observation."""
 
     trunk: AbstractEncoder

@@ -136,7 +136,7 @@ class Session:
     def _train(self, start: Position, writer: RunWriter, interrupt: Interrupt) -> Position:
         """Go from `start` to the end, or to the first report after a Ctrl-C, which is saved."""
         at = start
-        began = float(np.sum(start.progress))
+        began = int(np.sum(start.progress))
         try:
             for phase in range(start.phase, len(self.phases)):
                 at = self._entered(at, phase)
@@ -180,7 +180,7 @@ class Session:
         entered: Position,
         before: Position,
         writer: RunWriter,
-        began: float,
+        began: int,
         *,
         save: bool,
     ) -> Position:
@@ -194,7 +194,7 @@ class Session:
         extra = self._evaluated(at, before.progress, writer)
         last = report.finished and before.phase == len(self.phases) - 1
         finished = last or self._good_enough(extra)
-        taken = float(np.sum(at.progress)) - began
+        taken = int(np.sum(at.progress)) - began
         writer.write(place, taken, report.metrics | extra)
         self.progress.update(int(at.progress.min()), self._text(report, extra))
         info = {

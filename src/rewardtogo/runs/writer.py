@@ -55,7 +55,7 @@ class RunWriter:
         self._began = self._saved_at = time.monotonic()
         self._cost: float | None = None
 
-    def write(self, at: Place, taken: float, figures: dict[str, np.ndarray]) -> None:
+    def write(self, at: Place, taken: int, figures: dict[str, np.ndarray]) -> None:
         """One row a seed; figures without data are left out.
 
         **Arguments:** `taken`: the progress of all seeds since this process began.

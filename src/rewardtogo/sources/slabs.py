@@ -27,14 +27,18 @@ class Slabs(AbstractShared):
     value: Any  # the first slab
     held: _Held = eqx.field(static=True)
     rows: int = eqx.field(static=True)
-    period: int = eqx.field(static=True)  # pyright: ignore[reportIncompatibleMethodOverride]
+    gathers: int = eqx.field(static=True)  # that each slab is learned from
 
     @property
     def whole(self) -> Any:
         return self.held.arrays
 
+    @property
+    def period(self) -> int:
+        return self.gathers
+
     def at(self, index: int) -> Any:
-        return _slab(self.held.arrays, index // self.period, self.rows)
+        return _slab(self.held.arrays, index // self.gathers, self.rows)
 
 
 def slabs(arrays: Any, *, rows: int, period: int) -> Slabs:

@@ -206,10 +206,26 @@ class RecordedTask(AbstractTask):
 
     name: str
     num_seeds: int
-    observation_space: gym.Space  # pyright: ignore[reportIncompatibleMethodOverride]
-    action_space: gym.Space  # pyright: ignore[reportIncompatibleMethodOverride]
-    raw_action_space: gym.Space  # pyright: ignore[reportIncompatibleMethodOverride]
-    max_steps: int | None  # pyright: ignore[reportIncompatibleMethodOverride]
+    seen: gym.Space
+    acted: gym.Space
+    raw_acted: gym.Space
+    limit: int | None
+
+    @property
+    def observation_space(self) -> gym.Space:
+        return self.seen
+
+    @property
+    def action_space(self) -> gym.Space:
+        return self.acted
+
+    @property
+    def raw_action_space(self) -> gym.Space:
+        return self.raw_acted
+
+    @property
+    def max_steps(self) -> int | None:
+        return self.limit
 
     @property
     def optimum(self) -> None:
