@@ -226,7 +226,7 @@ def test_a_bad_line_in_the_middle_is_named(line, tmp_path):
 def settings(**changes):
     facts = {"jax": "1", "jaxlib": "1", "platform": "cpu", "device_count": 1, "xla_flags": ""}
     versions = {fact: changes.pop(fact, value) for fact, value in facts.items()}
-    return {"format": 1, "algorithm": "ppo", "environment": "A", "versions": versions} | changes
+    return {"format": 2, "algorithm": "ppo", "environment": "A", "versions": versions} | changes
 
 
 @pytest.mark.parametrize(
@@ -234,8 +234,12 @@ def settings(**changes):
     [
         ({"algorithm": "dqn"}, "algorithm 'dqn', not 'ppo'"),
         ({"environment": "B"}, "environment 'B', not 'A'"),
-        ({"format": 0}, "format 0, not 1"),
-        ({"format": 2}, "format 2.*up to 1.*newer"),
+        ({"data": "0f"}, "data '0f', not None"),
+        (
+            {"format": 1, "versions": {"rewardtogo": "0.1"}},
+            "format 1, .*0.1; .*format 2",
+        ),
+        ({"format": 3}, "format 3, written by rewardtogo an unknown version"),
     ],
 )
 def test_the_folder_of_another_run_is_refused(change, message, tmp_path):

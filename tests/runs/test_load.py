@@ -32,7 +32,7 @@ def actor_by_hand(run, seed, observation):
     arrays = last_arrays(run)
     x = observation
     for layer in range(2):
-        name = f"algorithm/learner/params/actor/logits/layers/{layer}"
+        name = f"learner/trainable/params/actor/logits/layers/{layer}"
         x = x @ arrays[f"{name}/weight"][seed] + arrays[f"{name}/bias"][seed]
         x = np.tanh(x) if layer == 0 else x
     return x
@@ -143,7 +143,7 @@ def test_normalisation_is_part_of_the_saved_policy():
     """What the network sees is (o − mean)/deviation with the statistics that were saved."""
     run = normalised_run()
     arrays = last_arrays(run)
-    statistics = {n.split("/")[-1]: a[0] for n, a in arrays.items() if "algorithm/observation" in n}
+    statistics = {n.split("/")[-1]: a[0] for n, a in arrays.items() if "learner/observation" in n}
     assert statistics["count"] > 100 and abs(statistics["mean"]).max() > 0.01
     deviation = np.sqrt(statistics["variance"])
     saved = SavedRun(run)
@@ -187,8 +187,8 @@ def test_a_damaged_policy_is_named(tmp_path):
 
 def test_settings_that_lack_something_are_named(tmp_path):
     run = copy_of(finished_run(), tmp_path / "run")
-    (run / "settings.json").write_text('{"format": 1, "algorithm": "ppo"}')
-    with pytest.raises(ValueError, match=r"settings\.json lacks 'recipe'"):
+    (run / "settings.json").write_text('{"format": 2, "algorithm": "ppo"}')
+    with pytest.raises(ValueError, match=r"settings\.json lacks 'environment_given'"):
         rtg.load(run)
 
 
