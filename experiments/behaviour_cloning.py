@@ -23,7 +23,7 @@ from rewardtogo.recipes.base import AbstractRecipe, Phase
 from rewardtogo.sources.buffers.dataset import Dataset
 from rewardtogo.sources.collectors.absent import NoCollector
 from rewardtogo.sources.protocol import Source
-from rewardtogo.training.evaluate import AbstractEvaluator, HeldOutLoss
+from rewardtogo.training.evaluators import AbstractEvaluator, HeldOutLoss
 from rewardtogo.training.loop import Loop
 from rewardtogo.types import AbstractShared, Metrics, Scalar
 

@@ -28,7 +28,7 @@ from rewardtogo.runs.learning_curves import learning_curves
 from rewardtogo.runs.metrics import read_rows
 from rewardtogo.runs.settings import RunSettings, Settings
 from rewardtogo.statistics import stratified_bootstrap
-from rewardtogo.training.evaluate import Measured
+from rewardtogo.training.evaluators import Measured
 
 
 SEEDS, PEER_SEEDS = 5, 3

@@ -8,7 +8,7 @@ from rewardtogo.files import read_json
 from rewardtogo.runs.evaluation import evaluation, evaluation_from_json
 from rewardtogo.runs.folder import RunFolder
 from rewardtogo.runs.result import Result, read_result
-from rewardtogo.training.evaluate import Measured
+from rewardtogo.training.evaluators import Measured
 from rewardtogo.types import Optimum
 from short_runs import (
     compile_cache,  # noqa: F401

@@ -12,7 +12,7 @@ from .build import Architecture
 from .distributions import AbstractDistribution
 from .encoders import AbstractEncoder
 from .mlp import MLP
-from .policies import AbstractBehaviour, AbstractPolicy
+from .policies import AbstractBehaviour, AbstractPolicy, StatelessPolicy
 
 
 class PointMass(AbstractDistribution):
@@ -41,17 +41,14 @@ class PointMass(AbstractDistribution):
         return self.action
 
 
-class DeterministicPolicy(AbstractPolicy[PointMass]):
+class DeterministicPolicy(StatelessPolicy[PointMass]):
     r"""$a = \mu_\theta(s) = \tanh f_\theta(s)$; Silver et al. (2014), section 2."""
 
     encoder: AbstractEncoder
     pre_tanh: MLP
 
-    def __call__(self, observation: Any, carry: Any) -> tuple[PointMass, Any]:
-        return PointMass(jnp.tanh(self.pre_tanh(self.encoder(observation)))), carry
-
-    def initial_carry(self) -> Any:
-        return ()
+    def distribution(self, observation: Any) -> PointMass:
+        return PointMass(jnp.tanh(self.pre_tanh(self.encoder(observation))))
 
 
 class Noisy(AbstractBehaviour):

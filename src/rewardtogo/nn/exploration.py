@@ -5,7 +5,7 @@ from typing import Any
 
 from ..types import Scalar
 from .distributions import Categorical, EpsilonGreedy, boltzmann
-from .policies import AbstractPolicy
+from .policies import StatelessPolicy
 from .values import AbstractActionValues
 
 
@@ -16,27 +16,21 @@ class Exploration(enum.Enum):
     BOLTZMANN = "boltzmann"
 
 
-class EpsilonGreedyPolicy(AbstractPolicy[EpsilonGreedy]):
+class EpsilonGreedyPolicy(StatelessPolicy[EpsilonGreedy]):
     """The best action by Q(s, ·), and with probability ε any action."""
 
     action_values: AbstractActionValues
     epsilon: Scalar
 
-    def __call__(self, observation: Any, carry: Any) -> tuple[EpsilonGreedy, Any]:
-        return EpsilonGreedy(self.action_values(observation), self.epsilon), carry
-
-    def initial_carry(self) -> Any:
-        return ()
+    def distribution(self, observation: Any) -> EpsilonGreedy:
+        return EpsilonGreedy(self.action_values(observation), self.epsilon)
 
 
-class BoltzmannPolicy(AbstractPolicy[Categorical]):
+class BoltzmannPolicy(StatelessPolicy[Categorical]):
     """π(a | s) ∝ exp(Q(s, a)/τ)."""
 
     action_values: AbstractActionValues
     temperature: Scalar
 
-    def __call__(self, observation: Any, carry: Any) -> tuple[Categorical, Any]:
-        return boltzmann(self.action_values(observation), self.temperature), carry
-
-    def initial_carry(self) -> Any:
-        return ()
+    def distribution(self, observation: Any) -> Categorical:
+        return boltzmann(self.action_values(observation), self.temperature)

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from .distributions import AbstractEntropicDistribution, Categorical
 from .encoders import AbstractEncoder
 from .mlp import MLP
-from .policies import AbstractPolicy
+from .policies import StatelessPolicy
 
 
 class MultiCategorical(AbstractEntropicDistribution):
@@ -69,15 +69,12 @@ def _sum(terms: Iterable[Float[Array, "*batch"]]) -> Float[Array, "*batch"]:
     return functools.reduce(operator.add, terms)
 
 
-class MultiCategoricalPolicy(AbstractPolicy[MultiCategorical]):
+class MultiCategoricalPolicy(StatelessPolicy[MultiCategorical]):
     """π(a | s) ∝ Π_i exp(f_θ(s)_{i,a_i}): parts that are independent given the state."""
 
     encoder: AbstractEncoder
     logits: MLP
     sizes: tuple[int, ...] = eqx.field(static=True)
 
-    def __call__(self, observation: Any, carry: Any) -> tuple[MultiCategorical, Any]:
-        return MultiCategorical(self.logits(self.encoder(observation)), self.sizes), carry
-
-    def initial_carry(self) -> Any:
-        return ()
+    def distribution(self, observation: Any) -> MultiCategorical:
+        return MultiCategorical(self.logits(self.encoder(observation)), self.sizes)

@@ -39,6 +39,20 @@ class AbstractPolicy[D: AbstractDistribution](eqx.Module):
         """What is remembered at the first step of an episode."""
 
 
+class StatelessPolicy[D: AbstractDistribution](AbstractPolicy[D]):
+    """A policy that remembers nothing: its carry is `()`."""
+
+    @abc.abstractmethod
+    def distribution(self, observation: Any) -> D:
+        """π(· | s), by this observation alone."""
+
+    def __call__(self, observation: Any, carry: Any) -> tuple[D, Any]:
+        return self.distribution(observation), carry
+
+    def initial_carry(self) -> Any:
+        return ()
+
+
 class AbstractBehaviour(eqx.Module):
     """How experience is gathered: which action is taken, and what is written down beside it."""
 
@@ -82,64 +96,52 @@ EntropicPolicy = AbstractPolicy[AbstractEntropicDistribution]
 """A policy whose entropy has a closed form."""
 
 
-class CategoricalPolicy(AbstractPolicy[Categorical]):
+class CategoricalPolicy(StatelessPolicy[Categorical]):
     """π(a | s) ∝ exp(f_θ(s)_a)."""
 
     encoder: AbstractEncoder
     logits: MLP
 
-    def __call__(self, observation: Any, carry: Any) -> tuple[Categorical, Any]:
-        return Categorical(self.logits(self.encoder(observation))), carry
-
-    def initial_carry(self) -> Any:
-        return ()
+    def distribution(self, observation: Any) -> Categorical:
+        return Categorical(self.logits(self.encoder(observation)))
 
 
-class GaussianPolicy(AbstractPolicy[DiagonalGaussian]):
+class GaussianPolicy(StatelessPolicy[DiagonalGaussian]):
     """a ∼ N(f_θ(s), diag σ²) with a learned σ that does not depend on the state."""
 
     encoder: AbstractEncoder
     mean: MLP
     log_std: Float[Array, " action"]
 
-    def __call__(self, observation: Any, carry: Any) -> tuple[DiagonalGaussian, Any]:
-        return DiagonalGaussian(self.mean(self.encoder(observation)), self.log_std), carry
-
-    def initial_carry(self) -> Any:
-        return ()
+    def distribution(self, observation: Any) -> DiagonalGaussian:
+        return DiagonalGaussian(self.mean(self.encoder(observation)), self.log_std)
 
 
-class FixedGaussianPolicy(AbstractPolicy[DiagonalGaussian]):
+class FixedGaussianPolicy(StatelessPolicy[DiagonalGaussian]):
     """a ∼ N(f_θ(s), σ² I) with a σ that is not learned: it is no parameter, but a constant."""
 
     encoder: AbstractEncoder
     mean: MLP
     log_std: float = eqx.field(static=True)
 
-    def __call__(self, observation: Any, carry: Any) -> tuple[DiagonalGaussian, Any]:
+    def distribution(self, observation: Any) -> DiagonalGaussian:
         mean = self.mean(self.encoder(observation))
-        return DiagonalGaussian(mean, jnp.full_like(mean, self.log_std)), carry
-
-    def initial_carry(self) -> Any:
-        return ()
+        return DiagonalGaussian(mean, jnp.full_like(mean, self.log_std))
 
 
-class StateGaussianPolicy(AbstractPolicy[DiagonalGaussian]):
+class StateGaussianPolicy(StatelessPolicy[DiagonalGaussian]):
     """a ∼ N(μ_θ(s), diag σ_θ(s)²), with log σ kept within `log_std_range`."""
 
     encoder: AbstractEncoder
     mean_and_log_std: MLP
     log_std_range: tuple[float, float] = eqx.field(static=True, default=LOG_STD_RANGE)
 
-    def __call__(self, observation: Any, carry: Any) -> tuple[DiagonalGaussian, Any]:
+    def distribution(self, observation: Any) -> DiagonalGaussian:
         mean, log_std = jnp.split(self.mean_and_log_std(self.encoder(observation)), 2, axis=-1)
-        return DiagonalGaussian(mean, jnp.clip(log_std, *self.log_std_range)), carry
-
-    def initial_carry(self) -> Any:
-        return ()
+        return DiagonalGaussian(mean, jnp.clip(log_std, *self.log_std_range))
 
 
-class TanhGaussianPolicy(AbstractPolicy[TanhGaussian]):
+class TanhGaussianPolicy(StatelessPolicy[TanhGaussian]):
     """a = tanh(u), u ∼ N(μ_θ(s), diag σ_θ(s)²), with log σ kept within `log_std_range`.
 
     Haarnoja et al. (2018), *Soft Actor-Critic Algorithms and Applications*, appendix C.
@@ -149,12 +151,9 @@ class TanhGaussianPolicy(AbstractPolicy[TanhGaussian]):
     mean_and_log_std: MLP
     log_std_range: tuple[float, float] = eqx.field(static=True, default=LOG_STD_RANGE)
 
-    def __call__(self, observation: Any, carry: Any) -> tuple[TanhGaussian, Any]:
+    def distribution(self, observation: Any) -> TanhGaussian:
         mean, log_std = jnp.split(self.mean_and_log_std(self.encoder(observation)), 2, axis=-1)
-        return TanhGaussian(mean, jnp.clip(log_std, *self.log_std_range)), carry
-
-    def initial_carry(self) -> Any:
-        return ()
+        return TanhGaussian(mean, jnp.clip(log_std, *self.log_std_range))
 
 
 class UniformBehaviour(AbstractBehaviour):

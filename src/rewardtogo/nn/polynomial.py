@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from .deterministic import PointMass
 from .encoders import AbstractEncoder
-from .policies import AbstractPolicy
+from .policies import StatelessPolicy
 
 
 class PolynomialEncoder(AbstractEncoder):
@@ -36,14 +36,11 @@ class PolynomialEncoder(AbstractEncoder):
         return jnp.prod(with_one[..., np.array(factors, int)], axis=-1)
 
 
-class LinearPolicy(AbstractPolicy[PointMass]):
+class LinearPolicy(StatelessPolicy[PointMass]):
     r"""$a = \mu_\theta(s) = \theta^\top \phi(s)$, unbounded: the environment clips."""
 
     features: AbstractEncoder
     weight: Float[Array, "features action"]
 
-    def __call__(self, observation: Any, carry: Any) -> tuple[PointMass, Any]:
-        return PointMass(self.features(observation) @ self.weight), carry
-
-    def initial_carry(self) -> Any:
-        return ()
+    def distribution(self, observation: Any) -> PointMass:
+        return PointMass(self.features(observation) @ self.weight)

@@ -11,13 +11,13 @@ from jaxtyping import Array, Float, Int
 
 from .. import validate
 from .distributions import Categorical
-from .policies import AbstractPolicy
+from .policies import StatelessPolicy
 
 
 Features = Callable[[Any], Float[Array, "*batch actions features"]]
 
 
-class SoftmaxLinearPolicy(AbstractPolicy[Categorical]):
+class SoftmaxLinearPolicy(StatelessPolicy[Categorical]):
     r"""$\pi_\theta(a \mid s) = \exp(\theta^\top\phi(s,a)) / \sum_b \exp(\theta^\top\phi(s,b))$.
 
     Sutton et al. (2000), section 2. Its score is
@@ -31,11 +31,8 @@ class SoftmaxLinearPolicy(AbstractPolicy[Categorical]):
     features: Features
     theta: Float[Array, " features"]
 
-    def __call__(self, observation: Any, carry: Any) -> tuple[Categorical, Any]:
-        return Categorical(self.features(observation) @ self.theta), carry
-
-    def initial_carry(self) -> Any:
-        return ()
+    def distribution(self, observation: Any) -> Categorical:
+        return Categorical(self.features(observation) @ self.theta)
 
 
 def tabular_softmax(

@@ -6,7 +6,6 @@ A new algorithm is a class here, in the file of those that gather as it does, an
 
 from .. import validate
 from .base import AbstractRecipe as AbstractRecipe, ActingRecipe as ActingRecipe
-from .dpg import DPGRecipe as DPGRecipe
 from .episodic import OffPolicyPGRecipe as OffPolicyPGRecipe, REINFORCERecipe as REINFORCERecipe
 from .replay import (
     DDPGRecipe as DDPGRecipe,
@@ -19,6 +18,7 @@ from .replay import (
 from .rollout import (
     A2CRecipe as A2CRecipe,
     ActorCriticRecipe as ActorCriticRecipe,
+    DPGRecipe as DPGRecipe,
     NPGRecipe as NPGRecipe,
     PPORecipe as PPORecipe,
     TRPORecipe as TRPORecipe,

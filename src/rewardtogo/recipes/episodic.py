@@ -17,8 +17,7 @@ from ..sources.buffers.latest import Latest
 from ..sources.protocol import Source
 from ..sources.task import AbstractTask
 from ..training.loop import Loop
-from .base import ANY_ACTIONS, PolicyRecipe
-from .fitting import architecture, require_std
+from .base import ANY_ACTIONS, PolicyRecipe, architecture, require_std
 
 
 Actor = Callable[[PRNGKeyArray], EntropicPolicy]

@@ -26,8 +26,7 @@ from ..sources.protocol import AbstractBuffer, Source, Warmup
 from ..sources.task import AbstractTask
 from ..training.loop import Loop
 from ..types import Scalar
-from .base import NetworkRecipe
-from .fitting import architecture, normalised, require_actions
+from .base import NetworkRecipe, architecture, normalised, require_actions
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

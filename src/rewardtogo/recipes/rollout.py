@@ -1,30 +1,43 @@
 """Recipes of actor–critics that learn from rollouts: PPO, A2C, TRPO, NPG, one-step."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import equinox as eqx
+import gymnasium as gym
 import jax
+import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import PRNGKeyArray
 
 from .. import validate
 from ..algorithms.a2c import A2C
 from ..algorithms.actor_critic import OneStepActorCritic
+from ..algorithms.dpg import DPG, DPGModels
 from ..algorithms.npg import NPG
 from ..algorithms.ppo import PPO
 from ..algorithms.trpo import TRPO
 from ..nn.actor_critic import AbstractActorCritic, ActorCritic
 from ..nn.build import Architecture, Std
+from ..nn.encoders import encoder
 from ..nn.masks import masked
+from ..nn.polynomial import LinearPolicy, PolynomialEncoder
 from ..nn.recurrent import recurrent_actor_critic
 from ..nn.shared import shared_actor_critic
 from ..sources.buffers.latest import Latest
 from ..sources.protocol import Source
 from ..sources.task import AbstractTask
 from ..training.loop import Loop
-from .base import ANY_ACTIONS, PolicyRecipe
-from .fitting import architecture, normalised, require_std
+from .base import (
+    ANY_ACTIONS,
+    ActingRecipe,
+    PolicyRecipe,
+    architecture,
+    normalised,
+    require_actions,
+    require_std,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -151,6 +164,45 @@ class PPORecipe(RolloutRecipe):
                 f"`num_minibatches` ({minibatches}) must divide the sequences of a rollout, "
                 f"num_envs × num_steps / sequence_length = {sequences}."
             )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DPGRecipe(ActingRecipe):
+    """Deterministic policy gradient, compatible linear critic: on- or off-policy, continuous."""
+
+    name = "dpg"
+    action_spaces = (gym.spaces.Box,)
+    algorithm: DPG = DPG()
+    num_envs: int = 16
+    """Environments stepped side by side, for each seed."""
+    num_steps: int = 64
+    """Steps of each environment in a rollout."""
+    policy_degree: int = 1
+    """Degree of the polynomials of the observation in which the policy is linear."""
+    value_degree: int = 2
+    """Degree of those in which the state's value is linear."""
+
+    def build(self, task: AbstractTask) -> Loop:
+        require_actions("DPG", task, self.action_spaces)
+        for name in ("num_envs", "num_steps", "policy_degree", "value_degree"):
+            validate.count(name, getattr(self, name))
+        encode = encoder(task.observation_space)
+        features = PolynomialEncoder(encode, self.policy_degree)
+        value_features = PolynomialEncoder(encode, self.value_degree)
+        shape = (features.size, math.prod(task.action_space.shape or ()))
+        unknowns, rows = math.prod(shape) + value_features.size, self.num_envs * self.num_steps
+        if rows < unknowns:
+            raise ValueError(
+                f"a rollout of num_envs × num_steps = {rows} steps cannot tell the critic's "
+                f"{unknowns} unknowns; lengthen it, or lower `policy_degree` or `value_degree`."
+            )
+
+        def models(key: PRNGKeyArray) -> DPGModels:
+            del key  # no randomness: the policy starts at 0
+            return DPGModels(LinearPolicy(features, jnp.zeros(shape)), value_features)
+
+        source = Source(task.rollout(self.num_envs, self.num_steps), Latest())
+        return Loop(self.algorithm, source, models)
 
 
 Models = Callable[..., AbstractActorCritic]

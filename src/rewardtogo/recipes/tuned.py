@@ -13,10 +13,9 @@ from ..algorithms.sac_v import SACV
 from ..algorithms.td3 import TD3
 from ..algorithms.trpo import TRPO
 from .base import ActingRecipe
-from .dpg import DPGRecipe
 from .episodic import REINFORCERecipe
 from .replay import DDPGRecipe, DiscreteSACRecipe, DQNRecipe, SACRecipe, SACVRecipe, TD3Recipe
-from .rollout import ActorCriticRecipe, NPGRecipe, PPORecipe, TRPORecipe
+from .rollout import ActorCriticRecipe, DPGRecipe, NPGRecipe, PPORecipe, TRPORecipe
 
 
 # A board of 10 × 10 flattened: on a CPU convolutions take three times as long for the same step.

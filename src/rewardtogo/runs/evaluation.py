@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..statistics import Interval, stratified_bootstrap
-from ..training.evaluate import Measured
+from ..training.evaluators import Measured
 from ..types import Optimum
 
 

@@ -19,7 +19,7 @@ from ..nn.policies import AbstractPolicy
 from ..sources.task import AbstractTask, Environment
 from ..spaces import first_choice, num_choices
 from ..training.compiled import shape_and_static, with_seeds
-from ..training.evaluate import Evaluated, policy_builder
+from ..training.evaluators import Evaluated, policy_builder
 from ..training.loop import Loop
 from . import checkpoint
 from .evaluation import Evaluation, evaluation

@@ -19,13 +19,8 @@ from ..recipes.base import Phase
 from ..sources.task import AbstractTask
 from ..statistics import stratified_bootstrap
 from ..training.compiled import Program
-from ..training.evaluate import (
-    EVALUATION_SEED,
-    AbstractEvaluator,
-    Evaluated,
-    Measure,
-    Measured,
-)
+from ..training.evaluate import EVALUATION_SEED
+from ..training.evaluators import AbstractEvaluator, Evaluated, Measure, Measured
 from ..training.loop import TrainState
 from ..training.train import Report, TrainingFault, build_program, train
 from ..types import AbstractShared

@@ -120,6 +120,34 @@ class AbstractBuffer(eqx.Module):
         """What is `changing`, once the steps at `place` were learned from, each with its error."""
 
 
+class UnchangedBuffer(AbstractBuffer):
+    """A buffer in which learning changes nothing."""
+
+    @property
+    def needs_errors(self) -> bool:
+        return False
+
+    def learned(self, changing: Any, place: Any, error: Float[Array, "..."] | None) -> Any:
+        del place, error
+        return changing
+
+
+class EmptyBuffer(UnchangedBuffer):
+    """A buffer that keeps nothing of what is gathered."""
+
+    def init(self, gathered: Any) -> BufferState:
+        del gathered
+        return BufferState(())
+
+    def add(self, state: BufferState, gathered: Any, *, index: Int[Array, ""]) -> BufferState:
+        del gathered, index
+        return state
+
+    def interrupted(self, state: BufferState, progress: Any) -> BufferState:
+        del progress
+        return state
+
+
 class Warmup(NamedTuple):
     """What is gathered before the first update."""
 

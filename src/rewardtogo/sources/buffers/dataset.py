@@ -8,10 +8,10 @@ from jaxtyping import Array, Int, PRNGKeyArray
 
 from ... import validate
 from ...types import AbstractShared
-from ..protocol import AbstractBuffer, BufferState
+from ..protocol import BufferState, EmptyBuffer
 
 
-class Dataset(AbstractBuffer):
+class Dataset(EmptyBuffer):
     """Batches of `batch_size` rows of `data`, drawn uniformly with replacement for each update.
 
     `data` holds arrays with one row an example. They are arguments of the compiled program: one
@@ -31,22 +31,6 @@ class Dataset(AbstractBuffer):
         if len(lengths) != 1:
             raise ValueError(f"`data` must have rows, as many in every array; got {lengths}.")
 
-    @property
-    def needs_errors(self) -> bool:
-        return False
-
-    def init(self, gathered: Any) -> BufferState:
-        del gathered
-        return BufferState(())
-
-    def add(self, state: BufferState, gathered: Any, *, index: Any) -> BufferState:
-        del gathered, index
-        return state
-
-    def interrupted(self, state: BufferState, progress: Any) -> BufferState:
-        del progress
-        return state
-
     def plan(
         self, state: BufferState, gathered: Any, *, index: Any, key: PRNGKeyArray
     ) -> Int[Array, "updates batch"]:
@@ -59,7 +43,3 @@ class Dataset(AbstractBuffer):
     ) -> tuple[Any, tuple[()]]:
         del state, index
         return jax.tree.map(lambda x: x[plan], self.data.value), ()
-
-    def learned(self, changing: Any, place: Any, error: Any) -> Any:
-        del place, error
-        return changing

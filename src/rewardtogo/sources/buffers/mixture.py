@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import PRNGKeyArray
 
-from ..protocol import AbstractBuffer, BufferState
+from ..protocol import AbstractBuffer, BufferState, UnchangedBuffer
 
 
-class Mixture(AbstractBuffer):
+class Mixture(UnchangedBuffer):
     """Each batch is one of `first` followed by one of `second`, along the first axis.
 
     As for a data set beside what is collected meanwhile: the share of each is the ratio of the two
@@ -24,10 +24,6 @@ class Mixture(AbstractBuffer):
     def __check_init__(self):
         if self.first.needs_errors or self.second.needs_errors:
             raise ValueError("a mixture of buffers takes none that is drawn from by errors.")
-
-    @property
-    def needs_errors(self) -> bool:
-        return False
 
     def init(self, gathered: Any) -> BufferState:
         return BufferState((self.first.init(gathered), self.second.init(gathered)))
@@ -56,7 +52,3 @@ class Mixture(AbstractBuffer):
         first, one = self.first.draw(state.held[0], plan[0], index=index)
         second, other = self.second.draw(state.held[1], plan[1], index=index)
         return jax.tree.map(lambda *xs: jnp.concatenate(xs), first, second), (one, other)
-
-    def learned(self, changing: Any, place: Any, error: Any) -> Any:
-        del place, error
-        return changing

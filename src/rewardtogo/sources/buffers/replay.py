@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -14,7 +13,7 @@ from jaxtyping import Array, Int, PRNGKeyArray
 
 from ... import validate
 from ...types import Scalar, Transition
-from ..protocol import AbstractBuffer, BufferState
+from ..protocol import BufferState, UnchangedBuffer
 from .n_step import n_step
 
 
@@ -35,7 +34,7 @@ class Ring(eqx.Module):
         return jnp.minimum((index + 1) * self.gather_rows, rows) * num_envs
 
 
-class Replay(AbstractBuffer):
+class Replay(UnchangedBuffer):
     """A ring of the last `capacity` steps, and `num_updates` minibatches an iteration.
 
     Each minibatch is a fresh draw of `batch_size` steps, uniform with replacement. The ring is laid
@@ -55,10 +54,6 @@ class Replay(AbstractBuffer):
             validate.count(name, getattr(self, name))
         validate.count("num_return_steps", self.num_return_steps)
         validate.unit_interval("discount", self.discount)
-
-    @property
-    def needs_errors(self) -> bool:
-        return False
 
     def init(self, gathered: Transition) -> BufferState:
         rows, num_envs = gathered.reward.shape
@@ -109,10 +104,6 @@ class Replay(AbstractBuffer):
     ) -> tuple[Transition, tuple[()]]:
         del state, index
         return plan, ()
-
-    def learned(self, changing: Any, place: Any, error: Any) -> Any:
-        del place, error
-        return changing
 
     def looked_up(
         self,
