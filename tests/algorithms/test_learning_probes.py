@@ -32,7 +32,6 @@ from rewardtogo.recipes import (
     SACVRecipe,
 )
 from rewardtogo.sources.task import JaxTask
-from rewardtogo.training.loop import Loop
 from rewardtogo.training.train import build_program, train
 
 
@@ -110,13 +109,13 @@ TARGET_RECIPES = {
 
 def trained(recipe, env, total_steps):
     """The algorithm's policy, and the returns that the last report saw."""
-    algorithm, source, models = recipe.build(JaxTask("Probe", env, 1))
-    program = build_program(Loop(algorithm, source, models), keys=jr.split(jr.key(0), 1))
+    loop = recipe.build(JaxTask("Probe", env, 1))
+    program = build_program(loop, keys=jr.split(jr.key(0), 1))
     training = train(program, total_steps=total_steps, report_every=total_steps // 3)
     report = list(training)[-1]
     assert report.finished
     state = jax.tree.map(lambda x: x[0], report.state.learner)
-    return algorithm.policy(state), report.metrics
+    return loop.learner.policy(state), report.metrics
 
 
 @pytest.mark.parametrize("name", CHAIN_RECIPES)

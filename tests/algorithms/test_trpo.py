@@ -13,7 +13,6 @@ from rewardtogo.algorithms.trust_region import judge, natural_direction, policy_
 from rewardtogo.nn.actor_critic import ActingRecord, ActorCritic
 from rewardtogo.recipes import TRPORecipe
 from rewardtogo.sources.task import make_task
-from rewardtogo.training.loop import Loop
 from rewardtogo.training.train import build_program, train
 
 
@@ -156,8 +155,7 @@ def test_every_step_keeps_the_limit_while_training(name):
 
 def reported(recipe, name):
     task = make_task(name, num_seeds=1, run_seed=0)
-    algorithm, source, models = recipe.build(task)
-    program = build_program(Loop(algorithm, source, models), keys=jr.split(jr.key(0), 1))
+    program = build_program(recipe.build(task), keys=jr.split(jr.key(0), 1))
     steps = {"total_steps": recipe.total_steps, "report_every": 128}
     rows = [report.metrics for report in train(program, **steps)]
     assert len(rows) == 12

@@ -147,4 +147,4 @@ def test_help_reads_well(command, words, expected):
 def test_the_settings_file_is_plain_json(command, tmp_path):
     command(*SHORT, "--run-dir", "run", "--quiet")
     data = json.loads((tmp_path / "run" / "settings.json").read_text())
-    assert data["format"] == 1 and data["recipe"]["algorithm"]["discount"] == 0.99
+    assert data["format"] == 2 and data["recipe"]["algorithm"]["discount"] == 0.99

@@ -1,5 +1,7 @@
 """The probe of a policy whose memory is a cache: what `unroll` must be, and what PPO learns."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -59,7 +61,8 @@ def test_all_steps_at_once_are_the_steps_one_by_one(model):
 
 def test_a_cache_is_kept_where_a_rollout_begins_and_nowhere_else():
     env = TwoSymbols(LENGTH, jnp.arange(16.0))
-    source, learner = loop(env, num_envs=ENVS).source, loop(env).learner
+    source = loop(env, num_envs=ENVS).source
+    learner: Any = loop(env).learner
     state = learner.init(transformer(LENGTH, 5, key=jr.key(0)))
     behaviour = learner.behaviour(state)
     collector = source.collector.init(behaviour, key=jr.key(1))
