@@ -36,13 +36,16 @@ def _scalar(info: tyro.constructors.PrimitiveTypeInfo) -> Any:
 
 
 def parse(
-    kind: Any, argv: Sequence[str], *, prog: str, description: str, default: Any = None
+    kind: Any, argv: Sequence[str], *, prog: str, description: str = "", default: Any = None
 ) -> Any:
-    """Read `argv` into the dataclass `kind`; help and malformed flags end the process."""
+    """Read `argv` into the dataclass `kind`; help and malformed flags end the process.
+
+    The help begins with the `description`, or else with what the dataclass says of itself.
+    """
     return tyro.cli(
         kind,
         prog=prog,
-        description=description,
+        description=description or kind.__doc__,
         args=gathered(argv, "--env-arg"),
         default=default,
         registry=_REGISTRY,
