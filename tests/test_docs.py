@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from rewardtogo.cli import (
-    control_command,
+    control_linear,
+    control_tabular,
     lab_command,
-    linear_control,
     off_policy_prediction,
     predict_command,
     solve_command,
@@ -132,8 +132,8 @@ def test_every_flag_of_a_run():
     [
         ("solving.md", "From the command line", solve_command.Solve()),
         ("lab.md", "The table", lab_command.Lab()),
-        ("control.md", "From the command line", control_command.Control()),
-        ("control.md", "With features", linear_control.LinearControlOptions()),
+        ("control.md", "From the command line", control_tabular.ControlTabular()),
+        ("control.md", "With features", control_linear.ControlLinear()),
         ("off-policy-td.md", "The command", off_policy_prediction.OffPolicyPredict()),
         ("prediction.md", "The command", predict_command.Predict()),
     ],

@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 import typing
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 import tyro
@@ -72,6 +72,20 @@ def require_options(argv: Sequence[str], kind: type, *, command: str) -> None:
             )
 
 
+def require_read(
+    options: Any, what: str, chosen: Collection[str], *, read_by: Mapping[str, Collection[str]]
+) -> None:
+    """Raise `ValueError` for a flag that is set, and that none of the `chosen` reads.
+
+    `read_by` names those that do; a flag that it leaves out is read by all.
+    """
+    for field in dataclasses.fields(options):
+        value, readers = getattr(options, field.name), read_by.get(field.name)
+        if readers is not None and value != field.default and not set(readers) & set(chosen):
+            flag = f"no_{field.name}" if value is False else field.name
+            raise ValueError(f"`{flag}` is for the {what} {' or '.join(readers)}.")
+
+
 def gathered(argv: Sequence[str], flag: str) -> list[str]:
     """`flag a … flag b` as `… flag a b`: of a flag given twice the first would be forgotten."""
     rest, values, taking = [], [], False
@@ -97,6 +111,6 @@ def value_of(argv: Sequence[str], flag: str) -> str | None:
     return None
 
 
-def given(**values: float | None) -> dict[str, float]:
+def given(**values: Any) -> dict[str, Any]:
     """Those that were set, as arguments: what was not has its default."""
     return {name: value for name, value in values.items() if value is not None}
