@@ -16,8 +16,8 @@ from rewardtogo.cli import (
     control_linear,
     control_tabular,
     lab_command,
-    off_policy_prediction,
-    predict_command,
+    predict_off_policy,
+    predict_values,
     solve_command,
     train_command,
 )
@@ -134,8 +134,8 @@ def test_every_flag_of_a_run():
         ("lab.md", "The table", lab_command.Lab()),
         ("control.md", "From the command line", control_tabular.ControlTabular()),
         ("control.md", "With features", control_linear.ControlLinear()),
-        ("off-policy-td.md", "The command", off_policy_prediction.OffPolicyPredict()),
-        ("prediction.md", "The command", predict_command.Predict()),
+        ("off-policy-td.md", "The command", predict_off_policy.PredictOffPolicy()),
+        ("prediction.md", "The command", predict_values.PredictValues()),
     ],
 )
 def test_every_option_of_the_exact_commands(page, heading, options):
