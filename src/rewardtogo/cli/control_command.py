@@ -8,7 +8,7 @@ from .control_tabular import METHODS, ControlTabular
 from .flags import require_options
 
 
-# Not the method decides, as most that need no table can learn one too: `--features` does.
+# `--features` decides, and not the method: sarsa and its like learn with a table and without.
 FAMILIES = {"rtg control": ControlTabular, "rtg control --features tiles": ControlLinear}
 _MORE = f"""
 

@@ -62,7 +62,8 @@ def require_options(argv: Sequence[str], kind: type, *, command: str) -> None:
     names = {f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(kind)}
     for word in argv:
         flag = word.partition("=")[0].replace("_", "-")
-        if not word.startswith("--") or flag in {*names, "--help"}:
+        # Flags of tyro's own write the completion of a shell.
+        if not flag.startswith("--") or flag.startswith("--tyro-") or flag in {*names, "--help"}:
             continue
         if f"--{flag.removeprefix('--no-')}" not in names:
             near = difflib.get_close_matches(flag, names, n=1, cutoff=0.8)
