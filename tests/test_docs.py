@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from rewardtogo.cli import (
-    control_command,
+    control_linear,
+    control_tabular,
     lab_command,
-    linear_control,
-    off_policy_prediction,
-    predict_command,
+    predict_off_policy,
+    predict_values,
     solve_command,
     train_command,
 )
@@ -132,10 +132,10 @@ def test_every_flag_of_a_run():
     [
         ("solving.md", "From the command line", solve_command.Solve()),
         ("lab.md", "The table", lab_command.Lab()),
-        ("control.md", "From the command line", control_command.Control()),
-        ("control.md", "With features", linear_control.LinearControlOptions()),
-        ("off-policy-td.md", "The command", off_policy_prediction.OffPolicyPredict()),
-        ("prediction.md", "The command", predict_command.Predict()),
+        ("control.md", "From the command line", control_tabular.ControlTabular()),
+        ("control.md", "With features", control_linear.ControlLinear()),
+        ("off-policy-td.md", "The command", predict_off_policy.PredictOffPolicy()),
+        ("prediction.md", "The command", predict_values.PredictValues()),
     ],
 )
 def test_every_option_of_the_exact_commands(page, heading, options):

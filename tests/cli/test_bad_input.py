@@ -83,7 +83,7 @@ def nothing_is_compiled(monkeypatch):
     def fail(*args, **kwargs):
         raise AssertionError("a program was built")
 
-    module = importlib.import_module("rewardtogo.runs.fit")
+    module = importlib.import_module("rewardtogo.runs.session")
     monkeypatch.setattr(module, "build_program", fail)
 
 

@@ -32,6 +32,7 @@ def test_a_table_and_a_picture(command, tmp_path):
     names = [line.split()[0] for line in out.splitlines() if line.strip()]
     assert {"causal", "clipped-gae", "leave-one-out"} <= set(names)
     assert "step-ratio-advantage" not in names  # the control is run, and not shown
+    assert out.endswith("\nlab.png\n")
     assert (tmp_path / "lab.png").read_bytes().startswith(b"\x89PNG")
 
 

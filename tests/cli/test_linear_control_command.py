@@ -41,7 +41,7 @@ REFUSED = [
     (("sarsa", "Pendulum-v1", "--features", "tiles"), "need actions numbered from 0"),
     (("sarsa", "CartPole-v1", "--features", "tiles"), "has no bounds to lay features over"),
     (("sarsa", "LunarLander-v3", "--features", "tiles"), "no JAX environment is named"),
-    (("sarsa", *CAR, "--order", 3), "`order` is not for the features tiles"),
+    (("sarsa", *CAR, "--order", 3), "`order` is for the features fourier or polynomial"),
     (("sarsa", *CAR, "--temperature", 1), "`temperature` is for boltzmann"),
     (("sarsa", *CAR, "--tiles", 0), "`tiles`"),
     (("sarsa", *CAR, "--picture", "a.docx"), "the suffix must be one of"),

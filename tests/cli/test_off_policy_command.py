@@ -36,7 +36,7 @@ REFUSED = [
     (("tdc",), "which problem?"),
     (("tdc", "RandomWalk-x"), "no problem is named 'RandomWalk-x'"),
     (("tdc", "Baird", "--step-sizes", 0), "`step_sizes` must lie in (0, inf); got 0.0"),
-    (("off-policy-td", "Baird", "--auxiliary-step-size", 1), "is for the methods gtd2 and tdc"),
+    (("off-policy-td", "Baird", "--auxiliary-step-size", 1), "is for the method gtd2 or tdc"),
     (("gtd2", "Baird", "--auxiliary-step-size", -1), "`auxiliary_step_size` must lie in"),
     (("tdc", "Baird", "--seeds", 0), "`seeds`"),
     (("tdc", "Baird", "--steps", 0), "`steps`"),

@@ -111,7 +111,7 @@ REFUSED = [
     (("td0", "none.npz"), "No such file or directory: 'none.npz'"),
     (("td0", "RandomWalk-5", "--seeds", "0"), "`seeds` must be a whole number"),
     (("td0", "RandomWalk-5", "--n", "3"), "`n` is for the method n-step"),
-    (("td0", "RandomWalk-5", "--trace-decay", "0.3"), "are for the method td-lambda"),
+    (("td0", "RandomWalk-5", "--trace-decay", "0.3"), "`trace_decay` is for the method td-lambda"),
     (("td-lambda", "RandomWalk-5", "--trace-decay", "1.3"), "`trace_decay` must lie in [0, 1]"),
     (("n-step", "RandomWalk-5", "--n", "0"), "`n` must be a whole number, at least 1"),
     (("td0", "RandomWalk-5", "--discount", "1.5"), "`discount` must lie in [0, 1]; got 1.5"),

@@ -12,6 +12,8 @@ from .flags import parse
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Check:
+    """Find faults of an environment."""
+
     environment: tyro.conf.Positional[str]
     """Its name: a registered one, package.module:Name-v0, or package.module:ClassName."""
     backend: Backend = "auto"
@@ -22,7 +24,7 @@ class Check:
 
 def run(argv: Sequence[str]) -> int:
     """Print every problem found; exit status 1 if there is any."""
-    options = parse(Check, argv, prog="rtg check", description="Find faults of an environment.")
+    options = parse(Check, argv, prog="rtg check")
     from ..envs.check import check
 
     backend = None if options.backend == "auto" else options.backend

@@ -14,6 +14,8 @@ from .flags import parse
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Evaluate:
+    """Fresh episodes with the mode of the policy, for every seed of a run."""
+
     run: tyro.conf.Positional[Path]
     """The run folder."""
     episodes: int = 100
@@ -30,12 +32,7 @@ class Evaluate:
 
 def run(argv: Sequence[str]) -> int:
     """Evaluate and print."""
-    options = parse(
-        Evaluate,
-        argv,
-        prog="rtg eval",
-        description="Fresh episodes with the mode of the policy, for every seed of a run.",
-    )
+    options = parse(Evaluate, argv, prog="rtg eval")
     validate.count("episodes", options.episodes)
     validate.whole_seed("seed", options.seed)
     from ..devices import prepare

@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 import typing
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 import tyro
@@ -36,13 +36,16 @@ def _scalar(info: tyro.constructors.PrimitiveTypeInfo) -> Any:
 
 
 def parse(
-    kind: Any, argv: Sequence[str], *, prog: str, description: str, default: Any = None
+    kind: Any, argv: Sequence[str], *, prog: str, description: str = "", default: Any = None
 ) -> Any:
-    """Read `argv` into the dataclass `kind`; help and malformed flags end the process."""
+    """Read `argv` into the dataclass `kind`; help and malformed flags end the process.
+
+    The help begins with the `description`, or else with what the dataclass says of itself.
+    """
     return tyro.cli(
         kind,
         prog=prog,
-        description=description,
+        description=description or kind.__doc__,
         args=gathered(argv, "--env-arg"),
         default=default,
         registry=_REGISTRY,
@@ -59,7 +62,8 @@ def require_options(argv: Sequence[str], kind: type, *, command: str) -> None:
     names = {f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(kind)}
     for word in argv:
         flag = word.partition("=")[0].replace("_", "-")
-        if not word.startswith("--") or flag in {*names, "--help"}:
+        # Flags of tyro's own write the completion of a shell.
+        if not flag.startswith("--") or flag.startswith("--tyro-") or flag in {*names, "--help"}:
             continue
         if f"--{flag.removeprefix('--no-')}" not in names:
             near = difflib.get_close_matches(flag, names, n=1, cutoff=0.8)
@@ -67,6 +71,20 @@ def require_options(argv: Sequence[str], kind: type, *, command: str) -> None:
             raise ValueError(
                 f"`{flag}` is not an option of `{command}`.{hint} All that are: `{command} --help`."
             )
+
+
+def require_read(
+    options: Any, what: str, chosen: Collection[str], *, read_by: Mapping[str, Collection[str]]
+) -> None:
+    """Raise `ValueError` for a flag that is set, and that none of the `chosen` reads.
+
+    `read_by` names those that do; a flag that it leaves out is read by all.
+    """
+    for field in dataclasses.fields(options):
+        value, readers = getattr(options, field.name), read_by.get(field.name)
+        if readers is not None and value != field.default and not set(readers) & set(chosen):
+            flag = f"no_{field.name}" if value is False else field.name
+            raise ValueError(f"`{flag}` is for the {what} {' or '.join(readers)}.")
 
 
 def gathered(argv: Sequence[str], flag: str) -> list[str]:
@@ -94,6 +112,6 @@ def value_of(argv: Sequence[str], flag: str) -> str | None:
     return None
 
 
-def given(**values: float | None) -> dict[str, float]:
+def given(**values: Any) -> dict[str, Any]:
     """Those that were set, as arguments: what was not has its default."""
     return {name: value for name, value in values.items() if value is not None}

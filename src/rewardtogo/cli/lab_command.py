@@ -1,19 +1,28 @@
 """`rtg lab`: every gradient estimator against the exact gradient, and theorems with numbers."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import jax.random as jr
 import tyro
 
 from .. import validate
-from .flags import parse
+from ..lab import theorems
+from ..lab.comparison import context, figure, run as comparison, table
+from ..lab.theorems import run as theorems_run
+from ..tabular.problems.catalogue import problem, problem_names
+from . import frame
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Lab:
+class Lab(frame.AbstractCommand):
+    """Bias, variance and cost of gradient estimators on a small MDP; theorems."""
+
+    doing: ClassVar[str] = ""
+    indent: ClassVar[int | None] = 2
+
     problem: tyro.conf.Positional[str | None] = None
     """The MDP by name, or the path of a file that holds one."""
     discount: float | None = None
@@ -47,46 +56,34 @@ class Lab:
     json: bool = False
     """Print JSON only."""
 
+    def check(self) -> int:
+        validate.whole_seed("seed", self.seed)
+        (_check_theorems if self.theorems else _check_estimators)(self)
+        return 1
+
+    def start(self) -> frame.Work:
+        return _theorems(self) if self.theorems else _estimators(self)
+
 
 def run(argv: Sequence[str]) -> int:
-    """Print the table, or the theorems."""
-    options = parse(
-        Lab,
-        argv,
-        prog="rtg lab",
-        description="Bias, variance and cost of gradient estimators on a small MDP; theorems.",
-    )
-    validate.whole_seed("seed", options.seed)
-    if options.theorems:
-        return _theorems(options)
+    """Print the table, or the theorems; exit status 1 if one of these fails."""
+    return frame.run(Lab, argv, prog="rtg lab")
+
+
+def _check_estimators(options: Lab) -> None:
     if options.only:
         raise ValueError("`only` names theorems: it needs `theorems`.")
     if options.problem is None:
-        from ..tabular.problems.catalogue import problem_names
-
         raise ValueError(f"which problem? One of {', '.join(problem_names())}.")
-    return _estimators(options)
+    context.check_numbers(horizon=options.horizon, batch=options.batch)
+    comparison.check_trajectories(options.trajectories, batch=options.batch)
 
 
-def _estimators(options: Lab) -> int:
-    from ..devices import prepare
-    from ..figures import require_writable
-    from ..lab.comparison.context import check_numbers, softmax_setting
-    from ..lab.comparison.figure import draw
-    from ..lab.comparison.run import check_trajectories, compare, named
-    from ..lab.comparison.table import table, to_json
-    from ..tabular.problems.catalogue import problem
-
-    assert options.problem is not None
-    check_numbers(horizon=options.horizon, batch=options.batch)
-    check_trajectories(options.trajectories, batch=options.batch)
-    chosen = named(options.estimators)
-    if options.picture is not None:
-        require_writable(options.picture)
-    prepare("cpu", 1)
-    found = problem(options.problem, discount=options.discount)
+def _estimators(options: Lab) -> frame.Work:
+    chosen = comparison.named(options.estimators)
+    found = problem(str(options.problem), discount=options.discount)
     policy_key, sample_key = jr.split(jr.key(options.seed))
-    setting = softmax_setting(
+    setting = context.softmax_setting(
         found.mdp,
         horizon=options.horizon,
         batch=options.batch,
@@ -95,35 +92,36 @@ def _estimators(options: Lab) -> int:
         value_error=options.value_error,
         key=policy_key,
     )
-    result = compare(
-        setting,
-        estimators=chosen,
-        trajectories=options.trajectories,
-        key=sample_key,
-        quiet=options.json,
+    return frame.Work(
+        run=lambda: comparison.compare(
+            setting,
+            estimators=chosen,
+            trajectories=options.trajectories,
+            key=sample_key,
+            quiet=options.json,
+        ),
+        as_json=lambda result, _: table.to_json(result, name=found.name),
+        as_text=lambda result, _: table.table(result, title=found.name, explain=options.explain),
+        draw=lambda result, path: figure.draw(result, path, title=found.name),
     )
-    if options.picture is not None:
-        draw(result, options.picture, title=found.name)
-    if options.json:
-        print(json.dumps(to_json(result, name=found.name), indent=2))
-    else:
-        print(table(result, title=found.name, explain=options.explain))
-    return 0
 
 
-def _theorems(options: Lab) -> int:
-    from ..devices import prepare
-    from ..lab.theorems import THEOREMS
-    from ..lab.theorems.run import chosen, outcomes_json, report, run_theorems
-
+def _check_theorems(options: Lab) -> None:
     if options.problem is not None:
         raise ValueError(f"`theorems` draw their own cases; got the problem {options.problem!r}.")
     if options.picture is not None or options.estimators or options.explain:
         raise ValueError("`picture`, `estimators` and `explain` do not go with `theorems`.")
     validate.count("cases", options.cases)
-    theorems = chosen(THEOREMS, options.only)
-    prepare("cpu", 1)
+
+
+def _theorems(options: Lab) -> frame.Work:
+    chosen = theorems_run.chosen(theorems.THEOREMS, options.only)
     key = jr.key(options.seed)
-    outcomes = run_theorems(theorems, cases=options.cases, key=key, quiet=options.json)
-    print(json.dumps(outcomes_json(outcomes), indent=2) if options.json else report(outcomes))
-    return 0 if all(outcome.holds for outcome in outcomes) else 1
+    return frame.Work(
+        run=lambda: theorems_run.run_theorems(
+            chosen, cases=options.cases, key=key, quiet=options.json
+        ),
+        as_json=lambda outcomes, _: theorems_run.outcomes_json(outcomes),
+        as_text=lambda outcomes, _: theorems_run.report(outcomes),
+        succeeded=lambda outcomes: all(outcome.holds for outcome in outcomes),
+    )

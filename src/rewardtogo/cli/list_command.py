@@ -14,13 +14,15 @@ from .flags import parse
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class List:
+    """Algorithms and environments."""
+
     all: bool = False
     """Also every environment that Gymnasium has registered."""
 
 
 def run(argv: Sequence[str]) -> int:
     """Print the tables."""
-    options = parse(List, argv, prog="rtg list", description="Algorithms and environments.")
+    options = parse(List, argv, prog="rtg list")
     print("Algorithms")
     width = max(map(len, RECIPES)) + 2
     for name, recipe in RECIPES.items():

@@ -12,6 +12,8 @@ from .flags import parse
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Play:
+    """Render a trained policy to an animated picture."""
+
     run: tyro.conf.Positional[Path]
     """The run folder."""
     video: Path = Path("out.gif")
@@ -30,9 +32,7 @@ class Play:
 
 def run(argv: Sequence[str]) -> int:
     """Play, render, write."""
-    options = parse(
-        Play, argv, prog="rtg play", description="Render a trained policy to an animated picture."
-    )
+    options = parse(Play, argv, prog="rtg play")
     validate.count("episodes", options.episodes)
     validate.count("max_steps", options.max_steps)
     validate.whole_seed("seed", options.seed)

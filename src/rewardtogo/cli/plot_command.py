@@ -13,6 +13,8 @@ from .flags import parse
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plot:
+    """Compare learning curves, with intervals over seeds."""
+
     runs: tyro.conf.Positional[tuple[Path, ...]]
     """The run folders."""
     output: Path = Path("curves.png")
@@ -27,12 +29,7 @@ class Plot:
 
 def run(argv: Sequence[str]) -> int:
     """Draw."""
-    options = parse(
-        Plot,
-        argv,
-        prog="rtg plot",
-        description="Compare learning curves, with intervals over seeds.",
-    )
+    options = parse(Plot, argv, prog="rtg plot")
     if not options.runs:
         raise ValueError("name at least one run folder.")
     if options.reference is not None:

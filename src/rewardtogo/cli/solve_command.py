@@ -1,11 +1,9 @@
 """`rtg solve NAME|FILE`: the optimum of a small MDP, and how far it can be from the truth."""
 
 import dataclasses
-import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tyro
@@ -13,14 +11,19 @@ import tyro
 from .. import validate
 from ..tabular.problems.catalogue import problem, problem_names
 from ..tabular.problems.problem import Problem
+from ..tabular.show.board import text
+from ..tabular.show.picture import draw
 from ..tabular.solvers.optimal import Answer, answer
 from ..tabular.solvers.solve import Method
-from .flags import parse
-from .waiting import waiting
+from . import frame
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Solve:
+class Solve(frame.AbstractCommand):
+    """Solve a small MDP exactly, with a certificate."""
+
+    doing: ClassVar[str] = "solving"
+
     problem: tyro.conf.Positional[str | None] = None
     """An MDP by name, or the path of a file that holds one (.npz, .json)."""
     method: Method = Method.AUTO
@@ -38,46 +41,37 @@ class Solve:
     picture: Path | None = None
     """Draw values and policy into this file."""
 
+    def check(self) -> None:
+        if self.problem is None:
+            raise ValueError(f"which problem? A file, or one of: {', '.join(problem_names())}.")
+        if self.tolerance is not None:
+            validate.positive("tolerance", self.tolerance)
+        if self.temperature is not None:
+            validate.positive("temperature", self.temperature)
+        if self.horizon is not None:
+            validate.count("horizon", self.horizon)
+
+    def start(self) -> frame.Work:
+        named = problem(str(self.problem), discount=self.discount)
+        title = f"{named.name}, discount {named.mdp.discount:g}"
+        return frame.Work(
+            run=lambda: answer(
+                named.mdp,
+                method=self.method,
+                temperature=self.temperature,
+                horizon=self.horizon,
+                tolerance=self.tolerance,
+            ),
+            as_json=lambda found, seconds: _as_json(named, found, self, seconds),
+            as_text=lambda found, seconds: _as_text(named, found, self, seconds),
+            draw=lambda found, path: draw(named, found.values, found.best, path, title=title),
+            succeeded=lambda found: found.converged,
+        )
+
 
 def run(argv: Sequence[str]) -> int:
     """Solve, print, draw; exit status 1 if the tolerance was not reached."""
-    options = parse(
-        Solve, argv, prog="rtg solve", description="Solve a small MDP exactly, with a certificate."
-    )
-    if options.problem is None:
-        raise ValueError(f"which problem? A file, or one of: {', '.join(problem_names())}.")
-    _check(options)
-    if options.picture is not None:
-        from ..figures import require_writable
-
-        require_writable(options.picture)
-    named = problem(options.problem, discount=options.discount)
-    began = time.monotonic()
-    with waiting("solving", quiet=options.json):
-        found = answer(
-            named.mdp,
-            method=options.method,
-            temperature=options.temperature,
-            horizon=options.horizon,
-            tolerance=options.tolerance,
-        )
-    seconds = time.monotonic() - began
-    if options.json:
-        print(json.dumps(_as_json(named, found, options, seconds)))
-    else:
-        print(_as_text(named, found, options, seconds))
-    if options.picture is not None:
-        _draw(named, found, options)
-    return 0 if found.converged else 1
-
-
-def _check(options: Solve) -> None:
-    if options.tolerance is not None:
-        validate.positive("tolerance", options.tolerance)
-    if options.temperature is not None:
-        validate.positive("temperature", options.temperature)
-    if options.horizon is not None:
-        validate.count("horizon", options.horizon)
+    return frame.run(Solve, argv, prog="rtg solve")
 
 
 def _as_json(named: Problem, found: Answer, options: Solve, seconds: float) -> dict[str, Any]:
@@ -105,8 +99,6 @@ def _as_json(named: Problem, found: Answer, options: Solve, seconds: float) -> d
 
 
 def _as_text(named: Problem, found: Answer, options: Solve, seconds: float) -> str:
-    from ..tabular.show.board import text
-
     mdp = named.mdp
     aim = f", temperature {options.temperature:g}" if options.temperature is not None else ""
     aim += f", {options.horizon} actions" if options.horizon is not None else ""
@@ -126,13 +118,3 @@ def _as_text(named: Problem, found: Answer, options: Solve, seconds: float) -> s
     if not found.converged:
         lines.append("The tolerance was not reached.")
     return "\n".join(lines)
-
-
-def _draw(named: Problem, found: Answer, options: Solve) -> None:
-    from ..tabular.show.picture import draw
-
-    assert options.picture is not None
-    title = f"{named.name}, discount {named.mdp.discount:g}"
-    draw(named, found.values, found.best, options.picture, title=title)
-    if not options.json:
-        print(options.picture)
