@@ -1,5 +1,6 @@
 """Dictionaries as vectors, where their mask stands; choices from an environment's own number."""
 
+import json
 from collections import OrderedDict
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from own_choices import Doors, HostDoors
+from rewardtogo import spaces
 from rewardtogo.envs.check import check
 from rewardtogo.envs.factory import make_host, unsupported_space
 from rewardtogo.envs.host import InProcess
@@ -160,3 +162,31 @@ def test_checks_keep_to_the_mask():
     assert check("own_choices:OneRow-v0") == []
     assert "allows nothing, though" in check(flat(NeverOpen()))[0]
     assert "allows nothing, though" in check(AlwaysLocked())[0]
+
+
+KEPT = {
+    "box": gym.spaces.Box(np.float32([-1.5, -np.inf]), np.float32([2.0, np.inf])),
+    "pixels": gym.spaces.Box(0, 255, (2, 3, 3), np.uint8),
+    "discrete": gym.spaces.Discrete(3, start=5),
+    "several": gym.spaces.MultiDiscrete([2, 3], start=[0, 4]),
+    "binary": gym.spaces.MultiBinary(4),
+    "parts": gym.spaces.Dict({"a": gym.spaces.Discrete(2), "b": gym.spaces.Box(0.0, 1.0, (2,))}),
+    "masked": spaces.MaskedBox(gym.spaces.Box(0.0, 1.0, (5,)), slice(2, 5)),
+    "whole numbers": gym.spaces.Box(-(2**62), 2**62, (1,), np.int64),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_space_reads_back_as_it_was_written(name):
+    """Through JSON text, which knows no infinity; masks, dtypes and starts included."""
+    space = KEPT[name]
+    again = spaces.space_from_json(json.loads(json.dumps(spaces.space_to_json(space))))
+    assert again == space and type(again) is type(space)
+    assert spaces.action_mask(again) == spaces.action_mask(space)
+
+
+def test_what_is_no_space_is_refused():
+    with pytest.raises(ValueError, match="of no kind that a run folder keeps"):
+        spaces.space_to_json(gym.spaces.Text(3))
+    with pytest.raises(ValueError, match="is no space"):
+        spaces.space_from_json({"box": [2]})

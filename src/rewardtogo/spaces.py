@@ -103,6 +103,9 @@ def _is_mask(part: gym.Space) -> bool:
 def space_to_json(space: gym.Space) -> dict[str, Any]:
     """What a run folder keeps of a space: all that a policy's networks and units hang on."""
     match space:
+        case MaskedBox():
+            plain = gym.spaces.Box(space.low, space.high, dtype=space.dtype.type)
+            return space_to_json(plain) | {"mask": [space.mask.start, space.mask.stop]}
         case gym.spaces.Box():
             bounds = {"low": _bound(space.low), "high": _bound(space.high)}
             return {"box": list(space.shape), "dtype": str(space.dtype)} | bounds
@@ -120,6 +123,10 @@ def space_to_json(space: gym.Space) -> dict[str, Any]:
 def space_from_json(data: Mapping[str, Any]) -> gym.Space:
     """The inverse of `space_to_json`; raises `ValueError` for what it did not write."""
     match data:
+        case {"mask": [start, stop], **plain}:
+            box = space_from_json(plain)
+            assert isinstance(box, gym.spaces.Box)
+            return MaskedBox(box, slice(start, stop))
         case {"box": shape, "dtype": dtype, "low": low, "high": high}:
             lowest, highest = (_array(*b, shape, dtype) for b in ((low, -np.inf), (high, np.inf)))
             return gym.spaces.Box(lowest, highest, dtype=np.dtype(dtype).type)

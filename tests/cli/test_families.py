@@ -52,7 +52,7 @@ def test_every_off_policy_method_is_of_one_family():
     assert all((METHODS[name] is family) == (name in OFF_POLICY) for name in METHODS)
 
 
-@pytest.mark.parametrize("kind", {*METHODS.values(), *FAMILIES.values()})
+@pytest.mark.parametrize("kind", dict.fromkeys([*METHODS.values(), *FAMILIES.values()]))
 def test_what_the_frame_asks_of_every_command(kind):
     assert {"json", "picture", "seed", "seeds"} <= {
         field.name for field in dataclasses.fields(kind)

@@ -83,10 +83,10 @@ def test_another_algorithm_does_not_take_over_a_folder(command, tmp_path):
 def test_a_newer_folder_is_refused(command, tmp_path):
     run = copy_of(finished_run(), tmp_path / "run")
     text = (run / "settings.json").read_text()
-    (run / "settings.json").write_text(text.replace('"format": 1', '"format": 2'))
+    (run / "settings.json").write_text(text.replace('"format": 2', '"format": 3'))
     for words in (("train", "ppo", "CartPole-v1", "--run-dir", "run", "--resume"), ("eval", "run")):
         status, _, err = command(*words)
-        assert status == 2 and "format 2" in err
+        assert status == 2 and "format 3" in err
 
 
 def test_the_advice_after_damage_is_said(command, tmp_path):

@@ -78,7 +78,7 @@ def test_evaluations_come_when_due_and_the_best_is_kept():
     assert path is not None
     info = checkpoint.read_info(path)
     assert info["steps"] == [best, best]
-    assert info["mean_reward"] == pytest.approx(np.mean(by_step[best]))
+    assert info["figure"] == pytest.approx(np.mean(by_step[best]))
     assert len(checkpoint.finished(finished_run() / "best")) == 1
 
 
@@ -105,7 +105,7 @@ def test_a_run_starts_from_the_parameters_of_another(tmp_path):
     parameters = lambda run: {
         name: array
         for name, array in last_arrays(run).items()
-        if "opt_state" not in name and name.startswith("algorithm")
+        if "opt_state" not in name and name.startswith("learner")
     }
     found, expected = parameters(tmp_path / "run"), parameters(finished_run())
     assert len(expected) == 9

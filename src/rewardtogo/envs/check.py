@@ -1,6 +1,7 @@
 """What is wrong with an environment, in plain sentences."""
 
 import contextlib
+import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -48,6 +49,8 @@ def check(
         require_known(found)
     elif is_jax_object(found):
         return check_jax(make_given(found, env_args))
+    elif inspect.isfunction(found) and is_jax_object(made := found(**env_args)):
+        return check_jax(made)
     elif not callable(found):
         raise ValueError(
             "an environment must be a name, a gymnasium.Env or a rewardtogo AbstractEnvironment, "

@@ -91,8 +91,6 @@ class ActingRecipe(AbstractRecipe):
 class NetworkRecipe(ActingRecipe):
     """The networks of policies and values."""
 
-    num_envs: int = 8
-    """Environments stepped side by side, for each seed."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers, of policy and value function alike."""
     conv_channels: tuple[int, ...] | None = None

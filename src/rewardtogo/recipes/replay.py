@@ -34,6 +34,7 @@ class ReplayRecipe(NetworkRecipe):
     """The fields that recipes with a replay buffer share."""
 
     num_envs: int = 1
+    """Environments stepped side by side, for each seed."""
     num_steps: int = 1
     """Steps of each environment from one round of updates to the next."""
     num_updates: int = 1

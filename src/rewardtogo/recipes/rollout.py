@@ -46,6 +46,8 @@ class RolloutRecipe(PolicyRecipe):
 
     action_spaces = ANY_ACTIONS
 
+    num_envs: int = 8
+    """Environments stepped side by side, for each seed."""
     normalise_observation: bool = False
     """Give the networks observations of mean 0 and deviation 1."""
     normalise_reward: bool = False

@@ -148,7 +148,8 @@ def with_seeds(settings: Settings) -> Settings:
     if settings.run.seeds is not None:
         return settings
     environment, backend = settings.environment, settings.run.backend
-    seeds = 8 if environment is None or is_jax_task(environment, backend) else 1
+    jax = environment is None or is_jax_task(environment, backend, settings.run.arguments)
+    seeds = 8 if jax else 1
     return dataclasses.replace(settings, run=dataclasses.replace(settings.run, seeds=seeds))
 
 

@@ -61,7 +61,9 @@ def differences_from_saved(folder: RunFolder, wanted: dict[str, Any]) -> list[st
         "recipe": data["recipe"] | {"total_steps": None},
         "run": {name: value for name, value in data["run"].items() if name not in MAY_CHANGE},
     }
-    changed = differences(fixed(saved), fixed(wanted))
+    # What the folder does not name, since it is older, has its default.
+    whole = settings_to_json(settings_from_json(saved))
+    changed = differences(fixed(whole), fixed(wanted))
     if changed:
         raise ValueError(
             f"the run in {folder.path} goes on with its own settings, but {'; '.join(changed)}. "

@@ -13,7 +13,14 @@ from .. import validate
 from ..envs.factory import called
 from ..envs.history import History
 from ..recipes import RECIPES, AbstractRecipe
-from ..sources.task import AbstractTask, Backend, Environment, importable_name, make_task
+from ..sources.task import (
+    AbstractTask,
+    Backend,
+    Environment,
+    GivenEnvironment,
+    importable_name,
+    make_task,
+)
 
 
 T = TypeVar("T")
@@ -64,6 +71,11 @@ class RunSettings:
                 raise ValueError("`stop_at_return` looks at evaluations: set `eval_every` too.")
         env_args(self.env_arg)
         _ = self.history
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the environment's class is given."""
+        return env_args(self.env_arg)
 
     @property
     def history(self) -> History:
@@ -121,7 +133,7 @@ class Settings:
             num_seeds=num_seeds or self.run.seeds or 1,
             run_seed=self.run.seed,
             backend=self.run.backend,
-            env_args=env_args(self.run.env_arg),
+            env_args=self.run.arguments,
             history=self.run.history,
             timeout=self.run.env_timeout or None,
             num_workers=self.run.env_workers,
@@ -241,19 +253,6 @@ def _recipe_class(data: Mapping[str, Any]) -> type[AbstractRecipe]:
     if not (isinstance(found, type) and issubclass(found, AbstractRecipe)):
         raise ValueError(f"a run of {module}:{name}, a recipe of its own: import {module} first.")
     return found
-
-
-@dataclasses.dataclass(frozen=True)
-class GivenEnvironment:
-    """Stands for an environment that was given as an object: no name leads to it."""
-
-    __name__: str
-
-    def __call__(self) -> Any:
-        raise ValueError(
-            f"the run's environment, {self.__name__}, was given as an object and no name leads to "
-            "it: give it again, as `environment`."
-        )
 
 
 def differences(saved: Any, wanted: Any, path: str = "") -> list[str]:

@@ -241,18 +241,26 @@ class RecordedTask(AbstractTask):
         pass
 
 
-def is_jax_task(environment: Environment, backend: Backend) -> bool:
+def is_jax_task(
+    environment: Environment, backend: Backend, env_args: Mapping[str, Any] = {}
+) -> bool:
     """Whether `make_task` takes a version written in JAX."""
-    found = _object(environment)
+    found, _ = _object(environment, env_args)
     if not isinstance(found, str):
         return is_jax_object(found)
     return backend == "jax" or (backend == "auto" and is_jax_environment(found))
 
 
-def _object(environment: Environment) -> Environment:
-    """The class or function that a name of the form "package.module:Name" stands for."""
+def _object(
+    environment: Environment, env_args: Mapping[str, Any]
+) -> tuple[Environment, Mapping[str, Any]]:
+    """What "package.module:Name" stands for, and the arguments that it has still to be given.
+
+    Only when it is called does a function say whether it makes an environment in JAX.
+    """
     if isinstance(environment, str):
-        return named_object(environment) or environment
+        named = named_object(environment)
+        return (environment, env_args) if named is None else _object(named, env_args)
     if isinstance(environment, gym.Env):
         raise ValueError(
             f"`environment` is one {type(environment).__name__}, and several are stepped side by "
@@ -263,7 +271,27 @@ def _object(environment: Environment) -> Environment:
             "`environment` must be a name, an environment in JAX, or a class or function that "
             f"makes a gymnasium.Env; got {environment!r}."
         )
-    return environment
+    if is_jax_object(environment) or isinstance(environment, type | GivenEnvironment):
+        return environment, env_args
+    made = environment(**env_args)
+    if is_jax_object(made):
+        return made, {}
+    if isinstance(made, gym.Env):
+        made.close()
+    return environment, env_args
+
+
+@dataclasses.dataclass(frozen=True)
+class GivenEnvironment:
+    """Stands for an environment that was given as an object: no name leads to it."""
+
+    __name__: str
+
+    def __call__(self) -> Any:
+        raise ValueError(
+            f"the run's environment, {self.__name__}, was given as an object and no name leads to "
+            "it: give it again, as `environment`."
+        )
 
 
 def importable_name(environment: Environment) -> str | None:
@@ -303,9 +331,9 @@ def make_task(
             f"{name!r} runs in JAX, not in Gymnasium; {name.removeprefix(TABULAR)!r} without "
             f"{TABULAR!r} would be Gymnasium's name."
         )
-    found = _object(environment)
-    if is_jax_task(environment, backend):
-        env = make(found, env_args) if isinstance(found, str) else make_given(found, env_args)
+    found, args = _object(environment, env_args)
+    if is_jax_task(found, backend):
+        env = make(found, args) if isinstance(found, str) else make_given(found, args)
         if is_flat_dict(env.observation_space):
             env = inside_limit(FlatObservations, env)
         env = history.around(env)
@@ -315,5 +343,5 @@ def make_task(
     if backend == "jax":
         raise ValueError(f"{name} is a Gymnasium environment: `backend` jax cannot run it.")
     assert isinstance(found, str) or callable(found)
-    factory = make_host(found, env_args, history)
+    factory = make_host(found, args, history)
     return HostTask(name, factory, num_seeds, run_seed, timeout, num_workers)
