@@ -165,7 +165,9 @@ def test_checks_keep_to_the_mask():
 
 
 KEPT = {
-    "box": gym.spaces.Box(np.float32([-1.5, -np.inf]), np.float32([2.0, np.inf])),
+    "box": gym.spaces.Box(
+        np.array([-1.5, -np.inf], np.float32), np.array([2.0, np.inf], np.float32)
+    ),
     "pixels": gym.spaces.Box(0, 255, (2, 3, 3), np.uint8),
     "discrete": gym.spaces.Discrete(3, start=5),
     "several": gym.spaces.MultiDiscrete([2, 3], start=[0, 4]),

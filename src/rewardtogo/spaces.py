@@ -135,7 +135,7 @@ def space_from_json(data: Mapping[str, Any]) -> gym.Space:
         case {"multi_discrete": nvec, "start": start}:
             return gym.spaces.MultiDiscrete(nvec, start=start)
         case {"multi_binary": shape}:
-            return gym.spaces.MultiBinary(shape)
+            return gym.spaces.MultiBinary(shape[0] if len(shape) == 1 else shape)
         case {"dict": parts}:
             return gym.spaces.Dict({name: space_from_json(part) for name, part in parts.items()})
     raise ValueError(f"{dict(data)} is no space.")

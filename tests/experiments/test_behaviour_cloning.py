@@ -32,7 +32,7 @@ def least_loss() -> float:
     """The entropy of an action given its context, by counting: no policy's mean loss is less."""
     counts = np.zeros((CONTEXTS, ACTIONS))
     np.add.at(counts, (CONTEXT, ACTION), 1)
-    shares = counts / np.sum(counts, axis=1, keepdims=True)
+    shares = counts / np.repeat(counts.sum(axis=1), ACTIONS).reshape(CONTEXTS, ACTIONS)
     return float(-(counts * np.log(np.where(counts > 0, shares, 1))).sum() / ROWS)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from own_environments import Line, Walk
 from rewardtogo.runs.settings import RunSettings
 
 
-SHORT = {"total_steps": 64, "seeds": 1, "eval_episodes": 2, "quiet": True}
+SHORT: dict[str, Any] = {"total_steps": 64, "seeds": 1, "eval_episodes": 2, "quiet": True}
 RECIPE = rtg.PPORecipe(
     algorithm=rtg.PPO(num_minibatches=2, num_epochs=1), num_envs=2, num_steps=16, hidden=(4,)
 )
@@ -33,7 +34,7 @@ def test_run_settings_are_arguments_with_the_same_defaults():
 
 
 def test_a_name_takes_tuned_settings_and_total_steps_replaces_theirs(tmp_path):
-    tuned = rtg.default_recipe("ppo", "CartPole-v1")
+    tuned: Any = rtg.default_recipe("ppo", "CartPole-v1")
     result = rtg.fit("ppo", "CartPole-v1", run_dir=str(tmp_path / "run"), **SHORT)
     recipe = written(result)["recipe"]
     assert recipe["num_envs"] == tuned.num_envs and recipe["total_steps"] == 64
@@ -60,7 +61,8 @@ def test_a_class_is_found_again_by_its_name(given, name, tmp_path):
 def test_what_no_name_leads_to_is_asked_for(given, tmp_path):
     result = rtg.fit(RECIPE, given, run_dir=tmp_path / "run", **SHORT)
     assert written(result)["environment_given"]
-    observation = np.zeros(rtg.load(result.path).observation_space.shape, np.float32)
+    shape = rtg.load(result.path).observation_space.shape or ()
+    observation = np.zeros(shape, np.float32)
     rtg.load(result.path).predict(observation)  # the spaces are in the folder
     with pytest.raises(ValueError, match=r"given as an object .*give it again, as `environment`"):
         rtg.evaluate(result.path, episodes=2)

@@ -251,9 +251,7 @@ def is_jax_task(
     return backend == "jax" or (backend == "auto" and is_jax_environment(found))
 
 
-def _object(
-    environment: Environment, env_args: Mapping[str, Any]
-) -> tuple[Environment, Mapping[str, Any]]:
+def _object(environment: Any, env_args: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
     """What "package.module:Name" stands for, and the arguments that it has still to be given.
 
     Only when it is called does a function say whether it makes an environment in JAX.
