@@ -171,10 +171,14 @@ class Source(eqx.Module):
     warmup: Warmup | None = None
     screening: AbstractScreening | None = None
 
+    def __check_init__(self):
+        if self.screening is not None and not self.collector.on_host:
+            raise ValueError("a screening runs on the host, and so must the collector before it.")
+
     @property
     def on_host(self) -> bool:
         """Whether an iteration needs Python."""
-        return self.collector.on_host or self.screening is not None
+        return self.collector.on_host
 
     @property
     def warmup_gathers(self) -> int:
