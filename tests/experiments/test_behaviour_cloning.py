@@ -49,8 +49,9 @@ def whole(tmp_path_factory):
 
 
 def arrays(path):
-    state = checkpoint.latest(path / "checkpoints")
-    return (state / "arrays.safetensors").read_bytes()
+    newest = checkpoint.latest(path / "checkpoints")
+    assert newest is not None
+    return (newest / "arrays.safetensors").read_bytes()
 
 
 def test_it_ends_at_the_frequencies_of_the_data(whole):

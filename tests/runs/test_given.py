@@ -67,7 +67,7 @@ def test_what_no_name_leads_to_is_asked_for(given, tmp_path):
     with pytest.raises(ValueError, match=r"given as an object .*give it again, as `environment`"):
         rtg.evaluate(result.path, episodes=2)
     assert np.isfinite(rtg.evaluate(result.path, given, episodes=2).means).all()
-    longer = SHORT | {"total_steps": 96}
+    longer: dict[str, Any] = SHORT | {"total_steps": 96}
     again = rtg.fit(RECIPE, given, run_dir=result.path, resume=True, **longer)
     assert again.evaluation.steps == (96,)
 

@@ -78,7 +78,9 @@ def fitted(path, **more):
 
 
 def last(path):
-    return (checkpoint.latest(path / "checkpoints") / "arrays.safetensors").read_bytes()
+    newest = checkpoint.latest(path / "checkpoints")
+    assert newest is not None
+    return (newest / "arrays.safetensors").read_bytes()
 
 
 @pytest.fixture(scope="module")

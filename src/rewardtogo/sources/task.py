@@ -340,6 +340,5 @@ def make_task(
         return JaxTask(name, env, num_seeds)
     if backend == "jax":
         raise ValueError(f"{name} is a Gymnasium environment: `backend` jax cannot run it.")
-    assert isinstance(found, str) or callable(found)
     factory = make_host(found, args, history)
     return HostTask(name, factory, num_seeds, run_seed, timeout, num_workers)
