@@ -18,7 +18,7 @@ def made(folder: Path, *, loss=0.5, weight=1.0, name="a/w", more=()):
         place = folder / "run" / kind / "step_000000000001"
         place.mkdir(parents=True)
         save_file({name: np.full((2, 3), weight, np.float32)}, place / "arrays.safetensors")
-    row = {"seed": 0, "iteration": 1, "train/loss": loss, "time/fps": weight + loss}
+    row = {"seed": 0, "iteration": 1, "train/loss": loss, "time/fps": float(weight)}
     row |= dict.fromkeys(more, 1.0)
     (folder / "run" / "metrics.jsonl").write_text(json.dumps(row) + "\n")
     (folder / "run" / "evaluation.json").write_text('{"iqm": 3.0}')
